@@ -1,0 +1,50 @@
+"""The journal: the only writer of Event rows, and how others hear of them.
+
+An event is written inside the transaction of the change it tells of, and announced
+only once that transaction has committed: what was rolled back is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.dispatch import Signal
+
+from agents.models import Event
+
+recorded = Signal()  # sent after commit, with entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    kind: str  # "run.running", "agent.registered"
+    subject: str  # "run:<uid>", "agent:<agent_id>", "schedule:<uid>", "node:<name>"
+    actor: str  # "user:anna", "token:ci", "scheduler", "node:a"
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(kind: str, subject: str, *, actor: str, at: datetime, **data: Any) -> None:
+    """Append one event inside the caller's transaction."""
+    record_many([Entry(kind, subject, actor, at, data)])
+
+
+def record_many(entries: Sequence[Entry]) -> None:
+    """Append a batch of events inside the caller's transaction: one statement.
+
+    Listeners are called after commit, `send_robust`: a broken one stops nobody.
+    """
+    if not entries:
+        return
+    Event.objects.bulk_create(
+        Event(at=e.at, kind=e.kind, subject=e.subject, actor=e.actor, data=dict(e.data))
+        for e in entries
+    )
+    transaction.on_commit(
+        partial(recorded.send_robust, Event, entries=tuple(entries)), robust=True
+    )

@@ -1,0 +1,285 @@
+"""When agents run, what is due, and the runs themselves."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.run_state import FINAL, RunState
+
+RULE_KINDS = ("cron", "interval", "run_at")
+OVERLAP = (
+    "skip",
+    "buffer_one",
+    "buffer_all",
+    "cancel_other",
+    "terminate_other",
+    "allow_all",
+)
+MISSED = ("skip", "latest", "all")
+
+
+def new_uid() -> str:
+    return uuid.uuid4().hex
+
+
+class Schedule(models.Model):
+    """When an agent runs. Only scheduling.schedules writes it.
+
+    `rule` is the text of the trigger as people wrote it: a cron expression, seconds
+    for an interval, an instant for run_at. Every change raises `version`.
+    """
+
+    uid = models.CharField(max_length=32, unique=True, default=new_uid)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="schedules")
+    version = models.PositiveIntegerField(default=1)
+    kind = models.CharField(max_length=10, choices=[(k, k) for k in RULE_KINDS])
+    rule = models.CharField(max_length=500)
+    anchor_at = models.DateTimeField(null=True)  # an interval counts from here
+    shift_s = models.IntegerField(default=0)  # "all" moved by this; rule not rewritable
+    timezone = models.CharField(max_length=64)
+    dst = models.CharField(max_length=4, blank=True)  # once|both|skip; "": by the rule
+    start_at = models.DateTimeField(null=True, blank=True)
+    end_at = models.DateTimeField(null=True, blank=True)
+    jitter_s = models.PositiveIntegerField(default=0)
+    exdates = models.JSONField(default=list)  # instants (ISO, UTC) or dates (local)
+    overlap = models.CharField(
+        max_length=16, default="skip", choices=[(o, o) for o in OVERLAP]
+    )
+    missed = models.CharField(
+        max_length=8, default="latest", choices=[(m, m) for m in MISSED]
+    )
+    catchup_window_s = models.PositiveIntegerField(default=3600)
+    max_runs = models.PositiveIntegerField(null=True, blank=True)
+    params = models.JSONField(default=dict)
+    priority = models.PositiveSmallIntegerField(
+        null=True, blank=True, choices=PRIORITIES
+    )
+    timeout_s = models.FloatField(null=True, blank=True)  # the resized end
+    enabled = models.BooleanField(default=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    paused_note = models.CharField(max_length=300, blank=True)
+    paused_by = models.CharField(max_length=150, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)  # deleted or used up
+    split_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
+    cursor_at = models.DateTimeField()  # every nominal instant up to here is decided
+    next_due_at = models.DateTimeField(null=True, db_index=True)
+    fired_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}: {self.kind} {self.rule}"
+
+
+class Occurrence(models.Model):
+    """One nominal instant of one schedule (or one event of a triggered one).
+
+    Most have a row only from the moment they are decided; one that was moved has it
+    earlier, as "planned". `key` never changes and never becomes free again.
+    """
+
+    schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="occurrences")
+    key = models.CharField(max_length=80)  # "20261123T090000Z", or the event's own id
+    nominal_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField()  # where it stands now: nominal (+ jitter), or moved
+    state = models.CharField(
+        max_length=8,
+        choices=[(s, s) for s in ("planned", "run", "skipped", "missed")],
+    )
+    reason = models.CharField(max_length=300, blank=True)
+    moved = models.BooleanField(default=False)
+    timeout_s = models.FloatField(null=True)  # its end was resized
+    node = models.ForeignKey(Node, models.SET_NULL, null=True)  # dropped on this row
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["schedule", "key"], name="an_instant_happens_once"
+            )
+        ]
+        indexes = [
+            models.Index(
+                "due_at", name="occurrence_planned", condition=Q(state="planned")
+            ),
+            models.Index("schedule", "due_at", name="occurrence_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.schedule_id}@{self.key}"
+
+
+class Gap(models.Model):
+    """A run of consecutive instants with one outcome: a month off, a blackout."""
+
+    schedule = models.ForeignKey(Schedule, models.CASCADE, related_name="gaps")
+    from_at = models.DateTimeField()
+    to_at = models.DateTimeField()
+    count = models.PositiveBigIntegerField()
+    counted_exactly = models.BooleanField(default=True)
+    outcome = models.CharField(
+        max_length=8, choices=[(s, s) for s in ("skipped", "missed")]
+    )
+    reason = models.CharField(max_length=300)
+    recorded_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.outcome} of {self.schedule_id}"
+
+
+class Run(models.Model):
+    """One attempt to run one agent. A retry is a new Run of the same occurrence.
+
+    Only scheduling.runs writes it; everyone else reads.
+    """
+
+    uid = models.CharField(max_length=32, unique=True, default=new_uid)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="runs")
+    version = models.ForeignKey(AgentVersion, models.PROTECT, related_name="+")
+    state = models.CharField(
+        max_length=10,
+        choices=[(s.value, s.value) for s in RunState],
+        default=RunState.QUEUED,
+        editable=False,
+    )
+    state_since = models.DateTimeField()
+    reason = models.CharField(max_length=300, blank=True)  # why it is in this state
+    reason_code = models.CharField(max_length=24, blank=True)
+    priority = models.PositiveSmallIntegerField(choices=PRIORITIES)
+    token = models.BigIntegerField(default=0)  # fencing; rises with every admission
+    attempt = models.PositiveIntegerField(default=1)
+    occurrence = models.ForeignKey(
+        Occurrence, models.PROTECT, null=True, related_name="runs"
+    )
+    occurrence_key = models.CharField(max_length=120)  # stable over retries
+    schedule = models.ForeignKey(Schedule, models.PROTECT, null=True)
+    retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="+")
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="children"
+    )
+    root_uid = models.CharField(max_length=32, blank=True)  # first of its cascade
+    depth = models.PositiveSmallIntegerField(default=0)
+    params = models.JSONField(default=dict)
+    requested_by = models.CharField(max_length=150)
+    # what it needs: repeated from the version, so that a snapshot joins nothing
+    exec_env = models.CharField(max_length=10)
+    cpu_millis = models.PositiveIntegerField()
+    memory_bytes = models.BigIntegerField()
+    gpus = models.PositiveSmallIntegerField(default=0)
+    pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
+    timeout_s = models.FloatField(null=True)
+    # when
+    due_at = models.DateTimeField()
+    queued_at = models.DateTimeField()
+    admitted_at = models.DateTimeField(null=True)
+    starting_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    # where and how
+    node = models.ForeignKey(Node, models.PROTECT, null=True, related_name="runs")
+    handle = models.JSONField(null=True, editable=False)
+    stop_as = models.CharField(max_length=10, blank=True)  # final state a stop asks for
+    stop_grace_s = models.FloatField(null=True)
+    exit_code = models.IntegerField(null=True)
+    signal = models.PositiveSmallIntegerField(null=True)
+    oom_killed = models.BooleanField(default=False)
+    cpu_seconds = models.FloatField(null=True)
+    peak_memory_bytes = models.BigIntegerField(null=True)
+    result = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="run_state_is_known", condition=Q(state__in=sorted(RunState))
+            ),
+            models.UniqueConstraint(
+                fields=["agent", "occurrence_key"],
+                name="one_live_run_per_occurrence",
+                condition=~Q(state__in=sorted(FINAL)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "due_at",
+                "priority",
+                "id",
+                name="run_waiting",
+                condition=Q(state=RunState.QUEUED),
+            ),
+            models.Index(
+                "state",
+                "node",
+                name="run_live",
+                condition=~Q(state__in=sorted(FINAL | {RunState.QUEUED})),
+            ),
+            models.Index(fields=["agent", "-id"], name="run_by_agent"),
+            models.Index("started_at", name="run_by_start"),
+            models.Index("ended_at", name="run_by_end"),
+            models.Index("root_uid", name="run_by_root", condition=~Q(root_uid="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.uid} of {self.agent_id}"
+
+
+class Delivery(models.Model):
+    """A finished run on its way to one sink. Due again at next_attempt_at."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="deliveries")
+    sink = models.CharField(max_length=16)  # "cascade", later webhook, file, …
+    target = models.CharField(max_length=300)
+    state = models.CharField(
+        max_length=9,
+        default="pending",
+        choices=[(s, s) for s in ("pending", "delivered", "dead")],
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    detail = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "sink", "target"], name="one_delivery_per_sink"
+            )
+        ]
+        indexes = [
+            models.Index(
+                "next_attempt_at", name="delivery_due", condition=Q(state="pending")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sink} of run {self.run_id}"
+
+
+class Undo(models.Model):
+    """How to take back one change of a schedule; good once, until it expires."""
+
+    token = models.CharField(max_length=32, unique=True, default=new_uid)
+    what = models.CharField(max_length=200)
+    before = models.JSONField()
+    made_by = models.CharField(max_length=150)
+    made_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class Lease(models.Model):
+    """Who leads. Time is the database's; `token` rises with each change of hands."""
+
+    name = models.CharField(max_length=40, unique=True)
+    holder = models.CharField(max_length=120)
+    token = models.BigIntegerField(default=0)
+    expires_at = models.FloatField(default=0)  # seconds since the epoch, database clock
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
