@@ -171,6 +171,7 @@ class Run(models.Model):
     cpu_millis = models.PositiveIntegerField()
     memory_bytes = models.BigIntegerField()
     gpus = models.PositiveSmallIntegerField(default=0)
+    queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
     timeout_s = models.FloatField(null=True)
     # when
@@ -205,12 +206,13 @@ class Run(models.Model):
         ]
         indexes = [
             models.Index(
+                "queue_class",
                 "due_at",
-                "priority",
                 "id",
                 name="run_waiting",
                 condition=Q(state=RunState.QUEUED),
             ),
+            models.Index("due_at", name="run_due", condition=Q(state=RunState.QUEUED)),
             models.Index(
                 "state",
                 "node",

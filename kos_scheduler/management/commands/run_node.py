@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from agents.executors.process import ProcessExecutor
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils.timezone import now
+
+from agents import machine, redis
+from monitor import resource_manager
+from scheduling import node_process, nodes
+from scheduling.rq import queues
+from scheduling.rq.job import SignedJob, SignedSerializer
+from scheduling.rq.worker import Launcher
+
+
+class Command(BaseCommand):
+    help = (
+        "Run agents on this machine: launch, watch, stop (SIGTERM leaves them running)."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--name", help="this node's name (default: the host's)")
+
+    def handle(self, *, name: str | None, **options: Any) -> None:
+        name = name or settings.KOS.nodes.name or machine.node_name()
+        executor = ProcessExecutor(settings.VAR / "node" / name)
+        executor.ensure()
+        self.join(name, now())
+        process = node_process.NodeProcess(name, executor, [self.sample])
+        node_process.install(process)
+        process.start()
+        self.stdout.write(f"node {name} is running")
+        launcher(name).work(logging_level="WARNING")
+        process.stop()
+        self.stdout.write(f"node {name} has stopped; its agents go on")
+
+    def join(self, name: str, at: datetime) -> None:
+        found = {
+            **machine.facts(),
+            "gpus": resource_manager.gpu_count(),
+            "environments": ["subprocess"],
+        }
+        nodes.register(name, now=at, facts=found)
+
+    def sample(self, name: str, at: datetime) -> None:
+        resource_manager.write_sample(name, now=at)
+
+
+def launcher(name: str) -> Launcher:
+    return Launcher(
+        [queues.queue(queues.launch_queue(name))],
+        connection=redis.blocking_connection(),
+        serializer=SignedSerializer,
+        job_class=SignedJob,
+    )

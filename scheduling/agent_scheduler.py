@@ -1,0 +1,173 @@
+"""The seed's agent scheduler: the controller that fires, reads, plans and applies.
+
+One leader at a time, by lease. Its loop sleeps until the earliest of the next due
+instant, the lease's renewal and a wake-up, and then takes one step. Everything that
+decides stands in pure modules; everything that writes is a batch in one transaction
+that begins by checking that we still lead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import redis as redis_library
+from django.db import transaction
+
+from agents import live_config, sealing
+from agents.errors import ChangedMeanwhile, NotAllowedNow
+from agents.models import Node
+from scheduling import agent_control, firing, lease, nodes, runs, sweeping
+from scheduling.models import Run
+from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.rq import queues
+from scheduling.run_state import RunState
+from scheduling.runs import Step
+from scheduling.sinks import cascade
+from scheduling.snapshot_reader import read_snapshot
+
+log = logging.getLogger(__name__)
+ACTOR = "scheduler"
+FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
+S = RunState
+
+
+def step(token: int, *, now: datetime, per_class: int) -> int:
+    """One turn as the leader of `token`: fire what is due, pass on results, plan and
+    apply. Returns how many runs were fired or admitted; more than none means that
+    there may be more to do at once.
+
+    Raises lease.Superseded when somebody else leads; nothing of ours stands then.
+    """
+    with transaction.atomic():
+        lease.check(token)
+        fired = firing.fire_due(now=now, limit=FIRE_AT_MOST)
+    cascade.deliver_due(now=now)
+    return fired + tick(token, now=now, per_class=per_class)
+
+
+def tick(token: int, *, now: datetime, per_class: int) -> int:
+    """Plan once and apply what still holds. Returns how many runs were admitted."""
+    decisions = make_plan(now=now, per_class=per_class)
+    admitted = admit(
+        [d for d in decisions if isinstance(d, Admit)], token=token, now=now
+    )
+    for decision in decisions:
+        if isinstance(decision, Preempt):
+            preempt(decision, token=token, now=now)
+    tell_waits(decisions, now=now)
+    return admitted
+
+
+def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
+    """What the planner decides on the world as it is. Changes nothing."""
+    config = live_config.current()
+    return plan(
+        read_snapshot(
+            now=now,
+            slots=config.max_concurrent_agents,
+            mode=config.scheduler_mode,
+            preemption=config.allow_agent_preemption,
+            memory_fraction=config.max_memory_fraction,
+            per_class=per_class,
+        )
+    )
+
+
+def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
+    """Reserve the room and hand the runs to their nodes' launchers.
+
+    Jobs go out after the commit. One that is lost is found by its age, see
+    sweeping.take_back.
+    """
+    if not admissions:
+        return 0
+    node_ids = dict(Node.objects.values_list("name", "pk"))
+    steps = [
+        Step(
+            a.run.id,
+            a.run.token,
+            also_set={"node_id": node_ids[a.node], "admitted_at": now, "+token": 1},
+        )
+        for a in admissions
+    ]
+    with transaction.atomic():
+        lease.check(token)
+        moved = runs.move_many(
+            steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
+        )
+    batches: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for run in moved:
+        batches[run["node"]].append((run["id"], run["token"]))
+    for node, batch in batches.items():
+        send(node, batch)
+    return len(moved)
+
+
+def send(node: str, batch: Sequence[tuple[int, int]]) -> None:
+    try:
+        queues.send_launch(node, batch)
+    except redis_library.RedisError as down:
+        log.warning("launch not sent", extra={"node": node, "why": str(down)})
+
+
+def preempt(decision: Preempt, *, token: int, now: datetime) -> None:
+    """Ask the victims to stop; the run itself waits for their room."""
+    victims = Run.objects.select_related("version", "node").filter(
+        pk__in=[v.id for v in decision.victims]
+    )
+    urgent = Run.objects.select_related("agent").get(pk=decision.run.id)
+    why = f"made room for {urgent.agent.agent_id}"
+    for victim in victims:
+        try:
+            with transaction.atomic():
+                lease.check(token)
+                back_to_queue_or_stop(victim, why, now)
+        except (ChangedMeanwhile, NotAllowedNow) as overtaken:
+            log.info("preemption overtaken", extra={"why": str(overtaken)})
+    names = ", ".join(sorted({v.node for v in decision.victims}))
+    waits = (
+        f"preempting:{decision.run.id}",
+        f"less urgent runs on {names} stop for it",
+    )
+    if decision.run.told != waits[0]:
+        runs.note_waits({decision.run.id: waits}, now=now)
+
+
+def back_to_queue_or_stop(victim: Run, why: str, now: datetime) -> None:
+    """A run whose program has not been asked for yet only loses its admission."""
+    if victim.state == S.ADMITTED:
+        runs.move(victim, S.QUEUED, actor=ACTOR, now=now, reason=why, node_id=None)
+    else:
+        runs.stop(victim, actor=ACTOR, now=now, reason=why, stop_as=S.PREEMPTED)
+
+
+def tell_waits(decisions: Sequence[Decision], *, now: datetime) -> None:
+    """Write why the head of each class waits, when that has changed."""
+    changed = {
+        d.run.id: (d.why.code[:24], d.why.text)
+        for d in decisions
+        if isinstance(d, Wait) and d.run.told != d.why.code[:24]
+    }
+    runs.note_waits(changed, now=now)
+
+
+def housekeep(token: int, *, now: datetime) -> None:
+    """What the leader looks after at each heartbeat."""
+    config = live_config.current()
+    with transaction.atomic():
+        lease.check(token)
+    nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
+    sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
+    agent_control.want_persistent(
+        now=now, reschedule_on_crash=config.reschedule_on_crash
+    )
+
+
+def seal(token: int, *, now: datetime) -> None:
+    """Number and seal what has been journaled since the last time."""
+    with transaction.atomic():
+        lease.check(token)
+        sealing.seal_pending(now, sealing.sealing_key())

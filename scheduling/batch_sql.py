@@ -1,0 +1,110 @@
+"""One statement that moves many runs: a compare-and-set on state and fencing token.
+
+Each row says what its caller saw. Of two callers who saw the same, one wins; who
+lost simply does not come back in the answer. SQLite and PostgreSQL both read the
+rows from one JSON parameter, so a batch of a thousand costs one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from django.db import connection
+from django.db.models import Field
+
+from scheduling.models import Run
+
+TABLE = Run._meta.db_table
+NAME_OF = {
+    "agent": "(SELECT agent_id FROM agents_agent a WHERE a.id = {t}.agent_id)",
+    "node": "(SELECT name FROM agents_node n WHERE n.id = {t}.node_id)",
+}
+ANSWER = (
+    *("id", "uid", "agent_id", "version_id", "priority", "token", "reason"),
+    *("occurrence_key", "due_at", "queued_at", "started_at", "ended_at"),
+    *("exit_code", "signal"),
+)
+
+
+def compare_and_set(
+    rows: Sequence[Mapping[str, Any]], *, before: str, columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Set `columns` of each row's run where its state is `before` and its token the
+    row's `token`. Rows carry "id", "token" and every column.
+
+    Returns the runs that did move, with the columns of ANSWER and the names of agent
+    and node.
+    """
+    answer = ", ".join(
+        [f"{TABLE}.{name}" for name in ANSWER]
+        + [f"{sql.format(t=TABLE)} AS {name}" for name, sql in NAME_OF.items()]
+    )
+    sql = (
+        f"UPDATE {TABLE} SET {_assignments(columns)} FROM {_source(columns)} "
+        f"WHERE {TABLE}.id = {_field('id')} AND {TABLE}.state = %s "
+        f"AND {TABLE}.token = {_field('token')} RETURNING {answer}"
+    )
+    packed = orjson.dumps(
+        [{k: _plain(v) for k, v in r.items()} for r in rows],
+        option=orjson.OPT_PASSTHROUGH_DATETIME,
+    ).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [packed, before])
+        names = (*ANSWER, *NAME_OF)
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _assignments(columns: Sequence[str]) -> str:
+    new_token = "token = {t}.token + 1" if "+token" in columns else ""
+    plain = [f"{c} = {_field(c)}" for c in columns if c != "+token"]
+    return ", ".join(plain + ([new_token.format(t=TABLE)] if new_token else []))
+
+
+def _field(name: str) -> str:
+    if connection.vendor == "sqlite":
+        return f"j.value ->> '{name}'"
+    return f"j.{name}"
+
+
+def _source(columns: Sequence[str]) -> str:
+    if connection.vendor == "sqlite":
+        return "json_each(%s) AS j"
+    wanted = ["id", "token", *(c for c in columns if c not in ("+token", "token"))]
+    types = ", ".join(f"{c} {_type(c)}" for c in wanted)
+    return f"json_to_recordset(%s) AS j({types})"
+
+
+def _type(column: str) -> str:
+    field = Run._meta.get_field(column.removesuffix("_id"))
+    assert isinstance(field, Field)
+    kind = field.db_type(connection)
+    assert kind is not None
+    return kind.split(" CHECK")[0].replace("serial", "int")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return database_instant(value)
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode() if connection.vendor == "sqlite" else value
+    return value
+
+
+def database_instant(value: datetime) -> str:
+    """As Django stores instants: naive UTC text on SQLite, with offset elsewhere."""
+    utc = value.astimezone(UTC)
+    if connection.vendor == "sqlite":
+        return utc.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return utc.isoformat()
+
+
+def iso(value: Any) -> str | None:
+    """An instant as it came from a cursor, as ISO 8601 UTC."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return f"{str(value).replace(' ', 'T')}Z"

@@ -1,0 +1,250 @@
+"""What an executor says happened, turned into moves of runs, once each.
+
+The offset of the executor's log is stored in the same transaction as what was done
+with its lines, so however often the reader is killed each line counts exactly once.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from agents import live_config
+from agents.executors.base import Ended, Happening, NotStarted, Started
+from agents.models import AgentVersion, Node
+from scheduling import restarts, runs
+from scheduling.models import Delivery, Run
+from scheduling.run_folders import read_result
+from scheduling.run_state import FINAL, RunState
+from scheduling.runs import Step
+
+S = RunState
+SEEN = ("id", "uid", "token", "state", "stop_as", "reason", "version_id", "started_at")
+
+
+@dataclass(slots=True)
+class Seen:
+    """A run as the transaction finds it, kept up to date while it is worked through."""
+
+    id: int
+    uid: str
+    token: int
+    state: RunState
+    stop_as: str
+    reason: str
+    version_id: int
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    run: Seen
+    to: RunState
+    reason: str
+    facts: Mapping[str, Any]
+
+
+def apply(
+    happenings: Sequence[Happening], *, node: Node, offset: int, now: datetime
+) -> int:
+    """Do what the happenings say and remember `offset`, in one transaction.
+
+    Returns how many runs ended. Happenings of another token, and ends of runs that
+    are over, change nothing: a terminal state never changes.
+    """
+    results = {h.uid: read_result(h.uid) for h in happenings if isinstance(h, Ended)}
+    actor = f"node:{node.name}"
+    with transaction.atomic():
+        seen = _seen([h.uid for h in happenings])
+        mine = [h for h in happenings if h.uid in seen and h.token == seen[h.uid].token]
+        _start([h for h in mine if isinstance(h, Started)], seen, actor, now)
+        closes = [c for h in mine if (c := _close(h, seen, results))]
+        close_many(closes, actor=actor, now=now)
+        Node.objects.filter(pk=node.pk).update(log_offset=offset)
+    return len(closes)
+
+
+def _seen(uids: Sequence[str]) -> dict[str, Seen]:
+    rows = Run.objects.filter(uid__in=uids)
+    if connection.features.has_select_for_update:
+        rows = rows.select_for_update(of=("self",))
+    return {
+        row["uid"]: Seen(**{**row, "state": S(row["state"])})
+        for row in rows.values(*SEEN)
+    }
+
+
+def _start(
+    started: Sequence[Started], seen: dict[str, Seen], actor: str, now: datetime
+) -> None:
+    steps = []
+    for said in started:
+        run, at = seen[said.uid], _instant(said.at_ns)
+        run.started_at = at
+        facts = {"started_at": at, "handle": dict(said.handle)}
+        if run.state == S.STARTING:
+            steps.append(Step(run.id, run.token, also_set=facts))
+            run.state = S.RUNNING
+        elif run.state == S.STOPPING:
+            runs.note_started(run.id, facts)  # the stop came first; it goes on
+    runs.move_many(steps, before=S.STARTING, to=S.RUNNING, actor=actor, now=now)
+
+
+def _close(
+    said: Happening, seen: dict[str, Seen], results: Mapping[str, Any]
+) -> Close | None:
+    run = seen[said.uid]
+    if isinstance(said, Started) or run.state in FINAL:
+        return None
+    if isinstance(said, NotStarted):
+        to = S(run.stop_as) if run.state == S.STOPPING else S.FAILED
+        facts = _facts(said.at_ns, None)
+        close = Close(run, to, f"cannot start: {said.reason}", facts)
+    else:
+        to, reason = verdict(run, said)
+        facts = {
+            **_facts(said.at_ns, results.get(said.uid)),
+            "exit_code": said.exit_code,
+            "signal": said.signal,
+            "oom_killed": said.oom_killed,
+            "cpu_seconds": said.cpu_seconds,
+            "peak_memory_bytes": said.peak_memory_bytes,
+        }
+        close = Close(run, to, reason, facts)
+    return close
+
+
+def _facts(at_ns: int, result: Any) -> dict[str, Any]:
+    return {
+        "ended_at": _instant(at_ns),
+        "exit_code": None,
+        "signal": None,
+        "oom_killed": False,
+        "cpu_seconds": None,
+        "peak_memory_bytes": None,
+        "result": result,
+    }
+
+
+def verdict(run: Seen, end: Ended) -> tuple[RunState, str]:
+    """The final state of a run whose program ended so, and why, in words."""
+    if end.lost:
+        return S.LOST, "its program is gone and nobody saw how it ended"
+    if end.timed_out:
+        return S.TIMED_OUT, "its time limit was reached"
+    if run.state == S.STOPPING and end.stopped and run.stop_as:
+        return S(run.stop_as), run.reason
+    if end.oom_killed:
+        return S.FAILED, "out of memory: it reached its memory limit"
+    if end.signal is not None:
+        return S.FAILED, f"ended by {signal_name(end.signal)}"
+    if end.exit_code == 0:
+        return S.SUCCEEDED, ""
+    return S.FAILED, f"exit code {end.exit_code}"
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no names of their own
+        return f"signal {number}"
+
+
+def _instant(at_ns: int) -> datetime:
+    return datetime.fromtimestamp(at_ns / 1e9, UTC)
+
+
+def close_many(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
+    """End runs inside the caller's transaction, with all that follows from it: the
+    next attempt, and deliveries to those that wait for the result."""
+    groups: dict[tuple[RunState, RunState], list[Close]] = defaultdict(list)
+    for close in closes:
+        groups[close.run.state, close.to].append(close)
+    ended: set[int] = set()
+    for (before, to), group in groups.items():
+        steps = [Step(c.run.id, c.run.token, c.reason, c.facts) for c in group]
+        moved = runs.move_many(steps, before=before, to=to, actor=actor, now=now)
+        ended.update(run["id"] for run in moved)
+    follow([c for c in closes if c.run.id in ended], actor=actor, now=now)
+    if ended:
+        runs.wake_on_commit("ended")
+
+
+def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
+    """Queue what comes after each ended run, if anything does."""
+    versions = AgentVersion.objects.in_bulk({c.run.version_id for c in closes})
+    wanting = [c for c in closes if _may_follow(c, versions[c.run.version_id].spec)]
+    if not wanting:
+        return
+    rows = Run.objects.select_related(
+        "agent__current", "version", "occurrence", "schedule", "pinned_node"
+    ).in_bulk([c.run.id for c in wanting])
+    wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
+    runs.queue_many(wanted, now=now)
+    Delivery.objects.bulk_create(
+        [d for c in wanting for d in _cascades(rows[c.run.id], c.to, now)],
+        ignore_conflicts=True,
+    )
+
+
+def _may_follow(close: Close, spec: Mapping[str, Any]) -> bool:
+    return bool(
+        spec["kind"] == "persistent"
+        or spec["cascades"]
+        or close.to in (S.PREEMPTED, S.LOST)
+        or (close.to != S.SUCCEEDED and spec["retries"]["limit"])
+    )
+
+
+def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
+    agent, spec = run.agent, run.version.spec
+    started = close.run.started_at
+    ran_for_s = (close.facts["ended_at"] - started).total_seconds() if started else 0.0
+    number = close.facts.get("signal")
+    end = restarts.End(
+        state=close.to,
+        exit_code=close.facts.get("exit_code"),
+        signal_name=signal_name(number) if number else None,
+        attempt=run.attempt,
+        ran_for_s=ran_for_s,
+        wanted=agent.enabled and not agent.held and agent.retired_at is None,
+    )
+    decision = restarts.after_end(
+        end,
+        kind=agent.kind,
+        retries=spec["retries"],
+        restart=spec["restart"],
+        reschedule_on_crash=live_config.current().reschedule_on_crash,
+        now=now,
+        chance=random.random(),
+    )
+    if isinstance(decision, restarts.GiveUp):
+        return None
+    changed = {"attempt": decision.attempt, "why": decision.why}
+    if agent.kind == "persistent":
+        changed["version"] = agent.current
+    return runs.again(run, actor="scheduler", at=decision.at, **changed)
+
+
+def _cascades(run: Run, to: RunState, now: datetime) -> list[Delivery]:
+    happened = {"finish", "success" if to == S.SUCCEEDED else "failure"}
+    if to in (S.PREEMPTED, S.CANCELLED):
+        return []
+    return [
+        Delivery(
+            run=run,
+            sink="cascade",
+            target=cascade["agent"],
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for cascade in run.version.spec["cascades"]
+        if cascade["on"] in happened
+    ]

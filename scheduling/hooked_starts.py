@@ -1,0 +1,73 @@
+"""Runs whose agents have pre-start hooks: prepared in the loop, then started.
+
+They are few and may be slow; a bounded number goes at a time, and the plain runs
+beside them never wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from agents import agent_lifecycle_hooks
+from agents.agent_lifecycle_hooks import HookFailed
+from agents.executors.base import Executor, ExecutorError, LaunchSpec
+from scheduling import endings
+from scheduling.endings import SEEN, Close, Seen
+from scheduling.launch import Start
+from scheduling.models import Run
+from scheduling.run_state import RunState
+
+log = logging.getLogger(__name__)
+AT_ONCE = 16
+
+
+class HookedStarts:
+    def __init__(self, node: str, executor: Executor) -> None:
+        self.node, self.executor = node, executor
+        self.pool = asyncio.Semaphore(AT_ONCE)
+        self._under_way: set[str] = set()
+        self._lock = threading.Lock()
+
+    def under_way(self) -> Collection[str]:
+        with self._lock:
+            return frozenset(self._under_way)
+
+    def begin(self, start: Start, loop: asyncio.AbstractEventLoop) -> None:
+        """From any thread: run the hooks in the loop, then start the program."""
+        with self._lock:
+            self._under_way.add(start.spec.uid)
+        asyncio.run_coroutine_threadsafe(self._prepare(start), loop)
+
+    async def _prepare(self, start: Start) -> None:
+        spec = start.spec
+        try:
+            async with self.pool:
+                await agent_lifecycle_hooks.pre_start(start.pre_start, spec)
+            await asyncio.to_thread(self.executor.start, [spec])
+        except HookFailed as failed:
+            await asyncio.to_thread(self._fail, spec, str(failed))
+        except ExecutorError as down:  # it stays STARTING; reconcile asks again
+            log.warning("the executor did not hear", extra={"why": str(down)})
+        finally:
+            with self._lock:
+                self._under_way.discard(spec.uid)
+
+    @transaction.atomic
+    def _fail(self, spec: LaunchSpec, reason: str) -> None:
+        now = datetime.now(UTC)  # noqa: TID251 - called from the loop, an entry point
+        rows = Run.objects.filter(uid=spec.uid, token=spec.token)
+        seen = [
+            Seen(**{**r, "state": RunState(r["state"])}) for r in rows.values(*SEEN)
+        ]
+        closes = [
+            Close(run, RunState.FAILED, reason, {"ended_at": now})
+            for run in seen
+            if run.state in (RunState.STARTING, RunState.STOPPING)
+        ]
+        endings.close_many(closes, actor=f"node:{self.node}", now=now)

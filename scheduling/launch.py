@@ -1,0 +1,130 @@
+"""Take admitted runs to their programs: STARTING is committed, then the executor asked.
+
+A node spawns only the runs whose ADMITTED -> STARTING this very call won, with the
+token it was given: a job delivered twice, or late after the run went elsewhere, wins
+nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import transaction
+
+from agents import live_config
+from agents.agent_lifecycle_hooks import Hook
+from agents.executors.base import LaunchSpec, Limits
+from scheduling import runs
+from scheduling.batch_sql import iso
+from scheduling.models import Run
+from scheduling.run_folders import folder_of, result_path
+from scheduling.run_state import RunState
+from scheduling.runs import Step
+
+S = RunState
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+COLUMNS = (
+    *("id", "uid", "token", "attempt", "occurrence_key", "params", "timeout_s"),
+    *("due_at", "state", "agent__agent_id", "agent__kind", "version__spec"),
+    *("parent__uid", "parent__result", "parent__agent__agent_id", "root_uid"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A program to start, and the hooks to go through before it."""
+
+    spec: LaunchSpec
+    pre_start: tuple[Hook, ...] = ()
+
+
+def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list[Start]:
+    """Commit STARTING for the runs of the batch that are still ours to start.
+
+    Returns what to start; runs that somebody else moved meanwhile are left out.
+    """
+    steps = [Step(i, token, also_set={"starting_at": now}) for i, token in batch]
+    with transaction.atomic():
+        moved = runs.move_many(
+            steps, before=S.ADMITTED, to=S.STARTING, actor=f"node:{node}", now=now
+        )
+    return starts([run["id"] for run in moved], node=node)
+
+
+def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
+    """What is to start for each of the runs, oldest first."""
+    rows = Run.objects.filter(pk__in=run_ids).order_by("pk").values(*COLUMNS)
+    return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
+
+
+def pre_start_of(row: Mapping[str, Any]) -> tuple[Hook, ...]:
+    steps = row["version__spec"]["hooks"].get("pre_start", ())
+    return tuple(Hook(tuple(step["run"]), step["timeout_s"]) for step in steps)
+
+
+def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
+    spec, uid = row["version__spec"], row["uid"]
+    return LaunchSpec(
+        uid=uid,
+        token=row["token"],
+        argv=(spec["entry_point"], *spec["args"]),
+        folder=folder_of(uid),
+        env=environment(row, node),
+        limits=limits(spec),
+        time_limit_s=time_limit_s(row),
+        grace_s=spec["grace_s"],
+        run_as=spec["run_as"],
+    )
+
+
+def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
+    """The program's whole environment: its own variables and ours, nothing inherited
+    but the locale and the time zone of the machine."""
+    uid, spec = row["uid"], row["version__spec"]
+    ours = {
+        "KOS_RUN_UID": uid,
+        "KOS_OCCURRENCE_ID": row["occurrence_key"],
+        "KOS_ATTEMPT": str(row["attempt"]),
+        "KOS_TOKEN": str(row["token"]),
+        "KOS_AGENT_ID": row["agent__agent_id"],
+        "KOS_NODE": node,
+        "KOS_DUE_AT": iso(row["due_at"]) or "",
+        "KOS_PARAMS": orjson.dumps(row["params"]).decode(),
+        "KOS_RESULT": str(result_path(uid)),
+    }
+    if row["parent__uid"]:
+        ours["KOS_PARENT_UID"] = row["parent__uid"]
+        ours["KOS_PARENT_AGENT"] = row["parent__agent__agent_id"]
+        ours["KOS_PARENT_RESULT"] = orjson.dumps(row["parent__result"]).decode()
+    kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
+    home = str(folder_of(uid) / "work")
+    return {"PATH": PATH, "HOME": home, **kept, **spec["env"], **ours}
+
+
+def limits(spec: Mapping[str, Any]) -> Limits:
+    """Stated needs are hard caps. Assumed ones only weigh: an agent that said nothing
+    of its memory is not killed at a number we made up."""
+    assumed = spec["assumed"]
+    return Limits(
+        cpu_millis=None if "cpu" in assumed else spec["cpu_millis"],
+        cpu_weight_millis=spec["cpu_millis"],
+        memory_bytes=None if "memory" in assumed else spec["memory_bytes"],
+        output_bytes=settings.KOS.output.max_bytes,
+    )
+
+
+def time_limit_s(row: Mapping[str, Any]) -> float | None:
+    """The occurrence's own limit, else the agent's, else the configured default,
+    which persistent agents do not have."""
+    for stated in (row["timeout_s"], row["version__spec"]["timeout_s"]):
+        if stated is not None:
+            return float(stated)
+    if row["agent__kind"] == "persistent":
+        return None
+    return float(live_config.current().agent_timeout_default_s)

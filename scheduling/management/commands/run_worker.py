@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rq import SimpleWorker
+
+from agents import redis
+from scheduling.rq import queues
+from scheduling.rq.job import SignedJob, SignedSerializer
+
+
+class Command(BaseCommand):
+    help = "Do housekeeping: deliveries, retention, forecasts. Never launches agents."
+
+    def handle(self, **options: Any) -> None:
+        worker = SimpleWorker(
+            [queues.queue(queues.HOUSEKEEPING)],
+            connection=redis.blocking_connection(),
+            serializer=SignedSerializer,
+            job_class=SignedJob,
+        )
+        self.stdout.write("worker is running")
+        worker.work(logging_level="WARNING")
+        self.stdout.write("worker has stopped")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils.timezone import now
+
+from agents.errors import KosError
+from scheduling import runs
+from scheduling.models import Run
+from scheduling.run_state import HAS_PROGRAM, HOLDS_RESOURCES
+
+LOOK_EVERY_S = 0.1
+LONGEST_WAIT_S = 60.0
+
+
+class Command(BaseCommand):
+    help = "Stop every running agent with its grace and wait until they have ended."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--all", action="store_true", required=True)
+        parser.add_argument("--wait", type=float, default=LONGEST_WAIT_S)
+
+    def handle(self, *, wait: float, **options: Any) -> None:
+        live = Run.objects.filter(state__in=HOLDS_RESOURCES)
+        asked = 0
+        for run in live.select_related("version", "node", "agent"):
+            try:
+                runs.stop(
+                    run, actor="system", now=now(), reason="the scheduler was stopped"
+                )
+                asked += 1
+            except KosError:  # it ended by itself meanwhile
+                continue
+        deadline = time.monotonic() + wait
+        programs = Run.objects.filter(state__in=HAS_PROGRAM)
+        while (left := programs.count()) and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+        self.stdout.write(
+            f"stopped {asked - left} agents" + (f", {left} still end" if left else "")
+        )

@@ -1,0 +1,120 @@
+"""One node's process: the launcher in the main thread, the supervisor in a second,
+hooks, stops and the heartbeat in an asyncio loop in a third.
+
+Nothing here owns a program: kill this process and every agent goes on, held by the
+executor's holder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import DatabaseError, close_old_connections
+from redis import RedisError
+
+from agents import live_config, redis
+from agents.executors.base import Executor, ExecutorError, LaunchSpec
+from scheduling import hooked_starts, launch, nodes
+from scheduling.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
+RETRY_S = 1.0
+Beat = Callable[[str, datetime], Any]
+
+
+class NodeProcess:
+    """The parts of a node and their threads. `beats` are called at each heartbeat
+    with the node's name and the instant: the monitor adds its sampler there."""
+
+    def __init__(self, name: str, executor: Executor, beats: Sequence[Beat]) -> None:
+        self.name, self.executor = name, executor
+        self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
+        self.loop = asyncio.new_event_loop()
+        self.hooks = hooked_starts.HookedStarts(name, executor)
+        self.supervisor = Supervisor(name, executor, self.hooks.under_way)
+
+    def start(self) -> None:
+        """Start the two threads; the caller's own becomes the launcher's."""
+        sys.setswitchinterval(SWITCH_S)
+        for work in (self.supervisor.run, self.run_loop):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop working; programs go on."""
+        self.supervisor.stopping.set()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
+        """Start a batch of admitted runs, each (run id, fencing token). Returns at
+        once: runs with hooks are prepared in the loop and never hold up the others."""
+        starts = launch.begin(batch, node=self.name, now=now)
+        self.ask([start.spec for start in starts if not start.pre_start])
+        for start in starts:
+            if start.pre_start:
+                self.hooks.begin(start, self.loop)
+
+    def ask(self, specs: Sequence[LaunchSpec]) -> None:
+        try:
+            if specs:
+                self.executor.start(specs)
+        except ExecutorError as down:  # they stay STARTING; reconcile asks again
+            log.warning("the executor did not hear", extra={"why": str(down)})
+
+    def run_loop(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.create_task(self.forever(self.listen))
+        self.loop.create_task(self.forever(self.beat))
+        self.loop.run_forever()
+
+    async def forever(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Keep a part going: Redis and the database may go and come back."""
+        while True:
+            try:
+                await part()
+            except (RedisError, OSError, DatabaseError, ExecutorError) as trouble:
+                log.warning("retrying", extra={"why": str(trouble)})
+                await asyncio.to_thread(close_old_connections)
+                await asyncio.sleep(RETRY_S)
+
+    async def listen(self) -> None:
+        """Pass stops and signals on the moment they are asked for."""
+        client = redis.async_connection()
+        async with client.pubsub(ignore_subscribe_messages=True) as feed:
+            await feed.subscribe(nodes.channel(self.name))
+            async for message in feed.listen():
+                await asyncio.to_thread(self.heard, message["data"])
+
+    def heard(self, message: bytes) -> None:
+        """ "stop" (look for runs to stop) or "signal <uid> <number>"."""
+        match message.decode(errors="replace").split():
+            case ["signal", uid, number] if number.isascii() and number.isdecimal():
+                self.executor.signal(uid, int(number))
+            case _:
+                self.supervisor.stop_pending()
+
+    async def beat(self) -> None:
+        now = datetime.now(UTC)  # noqa: TID251 - the heartbeat is an entry point
+        for beat in self.beats:
+            await asyncio.to_thread(beat, self.name, now)
+        await asyncio.sleep(live_config.current().heartbeat_interval_s)
+
+
+_current: NodeProcess | None = None
+
+
+def install(process: NodeProcess) -> None:
+    """Make this the process that launch jobs go to."""
+    global _current
+    _current = process
+
+
+def current() -> NodeProcess:
+    assert _current is not None, "launch jobs only run in `manage.py run_node`"
+    return _current

@@ -1,0 +1,79 @@
+"""Decide who may run now. A pure function: same snapshot, same plan.
+
+It goes down the queue once. A run is admitted to the first node with room; failing
+that, lower priorities are asked to yield; failing that, its class waits and the plan
+says why. Room freed by a preemption is not given out in the same plan: the victim
+still holds it until it has really stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduling.planner.explain import Blocked, explain
+from scheduling.planner.ledger import Ledger
+from scheduling.planner.snapshot import HeldRun, QueueClass, Snapshot, WaitingRun
+from scheduling.task_queue import order
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    run: WaitingRun
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preempt:
+    """Ask the victims to stop so that `run` can start when they have gone."""
+
+    run: WaitingRun
+    node: str
+    victims: tuple[HeldRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The class's head and all behind it wait; `why` is for people."""
+
+    queue_class: str
+    run: WaitingRun
+    why: Blocked
+
+
+Decision = Admit | Preempt | Wait
+
+
+def plan(snapshot: Snapshot) -> list[Decision]:
+    """Decisions in queue order. Each class ends with all its shown runs admitted, or
+    with exactly one Wait or Preempt for the first that could not be."""
+    ledger = Ledger(snapshot)
+    class_of = {run.id: c for c in snapshot.waiting for run in c.first}
+    closed: set[str] = set()
+    decisions: list[Decision] = []
+    for run in order(snapshot.mode, [c.first for c in snapshot.waiting]):
+        queue_class = class_of[run.id]
+        if queue_class.name in closed:
+            continue
+        decision = _decide(run, queue_class, ledger)
+        decisions.append(decision)
+        if not isinstance(decision, Admit):
+            closed.add(queue_class.name)
+    return decisions
+
+
+def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:
+    node = ledger.node_with_room(queue_class)
+    if node is not None:
+        ledger.take(node, queue_class.need)
+        return Admit(run, node)
+    coming = ledger.node_with_room_coming(queue_class)
+    if coming is not None:
+        ledger.reserve(coming, queue_class.need)
+        why = Blocked("yielding", f"waiting for other runs on {coming} to stop")
+        return Wait(queue_class.name, run, why)
+    if (found := ledger.cheapest_victims(queue_class)) is not None:
+        node, victims = found
+        ledger.expect(node, victims)
+        ledger.reserve(node, queue_class.need)
+        return Preempt(run, node, victims)
+    return Wait(queue_class.name, run, explain(queue_class, ledger))

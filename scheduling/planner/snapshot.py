@@ -1,0 +1,96 @@
+"""What the planner sees: plain values, one instant, no database.
+
+Waiting runs that the planner cannot tell apart share a class. A snapshot holds each
+class with its first few runs, so that a thousand runs that cannot fit never hide one
+that can, and the snapshot stays small however long the queue is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    cpu_millis: int = 0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_millis + other.cpu_millis,
+            self.memory_bytes + other.memory_bytes,
+            self.gpus + other.gpus,
+        )
+
+    def __sub__(self, other: Resources) -> Resources:
+        return Resources(
+            self.cpu_millis - other.cpu_millis,
+            self.memory_bytes - other.memory_bytes,
+            self.gpus - other.gpus,
+        )
+
+    def lacks(self, need: Resources) -> list[str]:
+        """Names of what is short, for people to read; empty when `need` fits."""
+        short = {
+            "CPU": self.cpu_millis - need.cpu_millis,
+            "memory": self.memory_bytes - need.memory_bytes,
+            "GPU": self.gpus - need.gpus,
+        }
+        return [name for name, left in short.items() if left < 0]
+
+
+NOTHING = Resources()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    name: str
+    capacity: Resources  # what agents may use, max_memory_usage applied
+    environments: frozenset[str]
+    open: bool = True  # False: down, cordoned or draining; takes nothing further
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run that occupies a node."""
+
+    id: int
+    node: str
+    priority: int
+    need: Resources
+    yielding: bool = False  # already asked to stop; its room is on the way
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRun:
+    id: int
+    token: int
+    due_at: datetime
+    priority: int
+    told: str = ""  # the reason code it was last told
+
+
+@dataclass(frozen=True, slots=True)
+class QueueClass:
+    """Waiting runs alike to the planner, its first ones in queue order."""
+
+    name: str
+    environment: str
+    need: Resources
+    priority: int
+    first: tuple[WaitingRun, ...]  # never empty
+    pinned_node: str = ""  # "": any node
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    nodes: Mapping[str, NodeView]
+    holding: tuple[HeldRun, ...]
+    waiting: tuple[QueueClass, ...]
+    slots: int  # max_concurrent_agents
+    preemption: bool
+    mode: str = "priority"

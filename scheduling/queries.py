@@ -1,0 +1,176 @@
+"""Reads for lists, dashboards and people: how an agent is, and why a run waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Max, Min
+
+from agents.http import iso
+from agents.models import Agent
+from agents.priority import Priority
+from scheduling.models import Run, Schedule
+from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
+
+S = RunState
+CRASH_LOOP_AFTER = 5  # failures in a row; from then on it shows as crashed
+FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.LOST})
+COUNT_AHEAD_MOST = 1000  # a position beyond this is told as "more than"
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What the status table looks at: the agent's newest run and its live states."""
+
+    enabled: bool
+    newest: RunState | None  # None: it never ran
+    attempt: int = 1
+    live: frozenset[RunState] = frozenset()
+
+
+def status_of(seen: Newest) -> str:
+    """The one table of agent status; the first line that matches wins."""
+    if seen.newest is not None and seen.newest not in FINAL | {S.RUNNING}:
+        if seen.attempt > CRASH_LOOP_AFTER:
+            return "crashed"
+        if seen.attempt > 1 and seen.newest in (S.QUEUED, S.ADMITTED, S.STARTING):
+            return "rebooting"
+    if seen.live & HAS_PROGRAM:
+        return "running"
+    if seen.newest in FAILURES:
+        return "crashed"
+    return "sleeping" if seen.enabled else "disabled"
+
+
+def newest_runs(agent_pks: Iterable[int]) -> Mapping[int, Run]:
+    """The newest run of each agent that has one."""
+    newest = (
+        Run.objects.filter(agent_id__in=list(agent_pks))
+        .values("agent_id")
+        .annotate(last=Max("id"))
+        .values_list("last", flat=True)
+    )
+    return {run.agent_id: run for run in Run.objects.filter(pk__in=list(newest))}
+
+
+def agent_columns(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:
+    """What the scheduler knows of each agent, by its primary key."""
+    pks = [a.pk for a in agents]
+    newest = newest_runs(pks)
+    live: dict[int, dict[str, RunState]] = {}
+    unfinished = Run.objects.filter(agent_id__in=pks).exclude(state__in=FINAL)
+    for pk, uid, state in unfinished.values_list("agent_id", "uid", "state"):
+        live.setdefault(pk, {})[uid] = S(state)
+    return {a.pk: _columns(a, newest.get(a.pk), live.get(a.pk, {})) for a in agents}
+
+
+def _columns(
+    agent: Agent, newest: Run | None, live: Mapping[str, RunState]
+) -> dict[str, Any]:
+    attempt = newest.attempt if newest else 1
+    seen = Newest(
+        enabled=agent.enabled and not agent.held and agent.retired_at is None,
+        newest=S(newest.state) if newest else None,
+        attempt=attempt,
+        live=frozenset(live.values()),
+    )
+    running = [uid for uid, state in live.items() if state in HAS_PROGRAM]
+    return {
+        "status": status_of(seen),
+        "live_run": next(iter(running), None),
+        "restarts": attempt - 1,
+        "last_run_at": iso(newest.started_at) if newest else None,
+    }
+
+
+def next_due(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:
+    """When a schedule of each agent is due next."""
+    due = (
+        Schedule.objects.filter(agent__in=agents, enabled=True, ended_at__isnull=True)
+        .values("agent_id")
+        .annotate(at=Min("next_due_at"))
+        .values_list("agent_id", "at")
+    )
+    return {pk: {"next_due_at": iso(at)} for pk, at in due}
+
+
+def agent_status(agents: Collection[Agent]) -> dict[int, str]:
+    """running, sleeping, crashed, rebooting or disabled, by primary key."""
+    return {pk: columns["status"] for pk, columns in agent_columns(agents).items()}
+
+
+def why(run: Run, *, now: datetime) -> dict[str, Any]:
+    """Why the run is where it is: {text, blockers, position, expected_start}."""
+    if run.state != S.QUEUED:
+        text = run.reason or f"it {_verb(run)}"
+        return _answer(text, [], None)
+    if run.due_at > now:
+        said = f"{run.reason}; " if run.reason else ""
+        text = f"{said}due at {iso(run.due_at)}"
+        return _answer(text, [{"code": "not_due", "text": text}], None, run.due_at)
+    ahead = Run.objects.filter(
+        state=S.QUEUED,
+        queue_class=run.queue_class,
+        due_at__lte=run.due_at,
+        pk__lt=run.pk,
+    )
+    position = ahead[:COUNT_AHEAD_MOST].count() + 1
+    head = (
+        run if run.reason_code or position == 1 else ahead.order_by("due_at", "pk")[0]
+    )
+    text = head.reason or "the scheduler looks at it in a moment"
+    blockers = [{"code": head.reason_code or "pending", "text": text}]
+    if position > 1:
+        text += f"; {position - 1} runs like it are ahead"
+    return _answer(text, blockers, position)
+
+
+def _verb(run: Run) -> str:
+    return f"is {run.state}" if run.state not in FINAL else str(run.state)
+
+
+def _answer(
+    text: str,
+    blockers: list[dict[str, str]],
+    position: int | None,
+    expected: datetime | None = None,
+) -> dict[str, Any]:
+    return {
+        "text": text,
+        "blockers": blockers,
+        "position": position,
+        "expected_start": iso(expected),
+    }
+
+
+RUN_COLUMNS = (
+    *("id", "uid", "agent__agent_id", "state", "reason", "exit_code", "signal"),
+    *("oom_killed", "priority", "node__name", "attempt", "occurrence_key"),
+    *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
+    *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
+    *("state_since", "depth", "retry_of__uid"),
+)
+
+
+def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as the API tells it, from `.values(*RUN_COLUMNS)`."""
+    scheduled = "@" in row["occurrence_key"]
+    plain = (
+        *("uid", "state", "reason", "exit_code", "signal", "oom_killed", "attempt"),
+        *("due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
+        *("cpu_seconds", "peak_memory_bytes", "requested_by", "state_since"),
+    )
+    return {
+        **{name: row[name] for name in plain},
+        "agent": row["agent__agent_id"],
+        "priority": Priority(row["priority"]).word,
+        "node": row["node__name"],
+        "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
+        "occurrence": row["occurrence_key"] if scheduled else None,
+        "parent": row["parent__uid"],
+        "retry_of": row["retry_of__uid"],
+        "version": row["version__number"],
+    }

@@ -1,0 +1,134 @@
+"""Read the world for one plan: nodes, what they hold, and the head of each class.
+
+Bounded: classes are found by skipping along an index, and of each only the first runs
+are read, so a tick costs the same with a thousand waiting as with a hundred thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from agents.models import Node
+from scheduling.batch_sql import database_instant
+from scheduling.models import Run
+from scheduling.planner.snapshot import (
+    HeldRun,
+    NodeView,
+    QueueClass,
+    Resources,
+    Snapshot,
+    WaitingRun,
+)
+from scheduling.run_state import HOLDS_RESOURCES, RunState
+
+MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
+SKIP_SCAN = """
+WITH RECURSIVE classes(name) AS (
+    SELECT min(queue_class) FROM {run} WHERE state = 'queued'
+    UNION ALL
+    SELECT (SELECT min(queue_class) FROM {run}
+            WHERE state = 'queued' AND queue_class > classes.name)
+    FROM classes WHERE classes.name IS NOT NULL
+)
+SELECT name FROM classes WHERE name IS NOT NULL LIMIT {most}
+"""
+
+
+def read_snapshot(
+    *,
+    now: datetime,
+    slots: int,
+    mode: str,
+    preemption: bool,
+    memory_fraction: float,
+    per_class: int,
+) -> Snapshot:
+    """`per_class`: how many runs of each class a plan may admit."""
+    return Snapshot(
+        nodes={n.name: _node(n, memory_fraction) for n in Node.objects.all()},
+        holding=_holding(),
+        waiting=tuple(_waiting(now, mode, per_class)),
+        slots=slots,
+        preemption=preemption,
+        mode=mode,
+    )
+
+
+def _node(node: Node, memory_fraction: float) -> NodeView:
+    return NodeView(
+        name=node.name,
+        capacity=Resources(
+            node.cpu_millis, int(node.memory_bytes * memory_fraction), node.gpus
+        ),
+        environments=frozenset(node.environments),
+        open=node.state == "up" and not node.cordoned and not node.draining,
+    )
+
+
+def _holding() -> tuple[HeldRun, ...]:
+    rows = Run.objects.filter(state__in=HOLDS_RESOURCES).values_list(
+        "id", "node__name", "priority", "cpu_millis", "memory_bytes", "gpus", "state"
+    )
+    return tuple(
+        HeldRun(
+            id=row[0],
+            node=row[1] or "",
+            priority=row[2],
+            need=Resources(*row[3:6]),
+            yielding=row[6] == RunState.STOPPING,
+        )
+        for row in rows
+    )
+
+
+def _waiting(now: datetime, mode: str, per_class: int) -> list[QueueClass]:
+    found = []
+    for name in class_names():
+        if rows := _first_of(name, now, mode, per_class):
+            found.append(_class(name, rows))
+    return found
+
+
+def class_names() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(SKIP_SCAN.format(run=Run._meta.db_table, most=MAX_CLASSES))
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _first_of(
+    name: str, now: datetime, mode: str, per_class: int
+) -> Sequence[tuple[Any, ...]]:
+    newest = " DESC" if mode == "lifo" else ""
+    run = Run._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
+            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code "
+            f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
+            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
+            f"ORDER BY r.due_at{newest}, r.id{newest} LIMIT %s",
+            [name, database_instant(now), per_class],
+        )
+        return list(cursor.fetchall())
+
+
+def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
+    head = rows[0]
+    return QueueClass(
+        name=name,
+        environment=head[4],
+        need=Resources(*head[5:8]),
+        priority=head[3],
+        first=tuple(WaitingRun(r[0], r[1], _instant(r[2]), r[3], r[9]) for r in rows),
+        pinned_node=head[8],
+    )
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(f"{value}+00:00")

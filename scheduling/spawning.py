@@ -1,0 +1,77 @@
+"""Runs on demand: what a caller may ask for, checked once, all faults together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from agents import agent_registry
+from agents.errors import Invalid
+from agents.http import instant
+from agents.priority import Priority
+from scheduling import runs
+from scheduling.models import Run
+
+SPAWN_FIELDS = ("agent", "params", "count", "priority", "at")
+MOST_AT_ONCE = 1000
+PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
+FURTHEST = timedelta(days=366)
+
+
+def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
+    """Queue `count` runs of the agent, due at `at`.
+
+    Raises Invalid naming each wrong field, NotFound for the agent, NotAllowedNow for
+    one that may not run now.
+    """
+    faults: dict[str, list[str]] = {}
+    count = body.get("count", 1)
+    if type(count) is not int or not 1 <= count <= MOST_AT_ONCE:
+        faults["count"] = [f"expected a whole number from 1 to {MOST_AT_ONCE}"]
+    params = body.get("params", {})
+    if not isinstance(params, dict):
+        faults["params"] = ["expected an object"]
+    elif len(orjson.dumps(params)) > PARAMS_MOST_BYTES:
+        faults["params"] = [f"larger than {PARAMS_MOST_BYTES} bytes"]
+    priority = _priority(body.get("priority"), faults)
+    due_at = _due_at(body.get("at"), now, faults)
+    name = body.get("agent")
+    if not isinstance(name, str):
+        faults["agent"] = ["expected the id of an agent"]
+    if faults:
+        raise Invalid(f"{next(iter(faults))}: {next(iter(faults.values()))[0]}", faults)
+    return runs.request_many(
+        agent_registry.resolve(str(name)),
+        count,
+        actor=actor,
+        now=now,
+        due_at=due_at,
+        params=params,
+        priority=priority,
+    )
+
+
+def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:
+    if word is None:
+        return None
+    words = [p.word for p in Priority]
+    if word not in words:
+        faults["priority"] = [f"expected one of {', '.join(words)}"]
+        return None
+    return int(Priority.from_word(word))
+
+
+def _due_at(at: Any, now: datetime, faults: dict[str, list[str]]) -> datetime | None:
+    if at is None:
+        return None
+    try:
+        due_at = instant(at, field="at")
+    except Invalid as wrong:
+        faults.update(wrong.fields)
+        return None
+    if not now - timedelta(minutes=1) <= due_at <= now + FURTHEST:
+        faults["at"] = ["expected an instant from now to a year ahead"]
+    return due_at

@@ -1,0 +1,138 @@
+"""Watch the programs of one node: every start and exit, once, with its true code.
+
+The executor's log is read from the offset kept in the database. On start the same
+reading adopts everything: what still runs goes on being watched, what ended while
+nobody looked is recorded as it really ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+from django.db import DatabaseError, close_old_connections, transaction
+
+from agents.executors.base import Executor, ExecutorError
+from agents.models import Node
+from scheduling import endings, launch
+from scheduling.endings import SEEN, Close, Seen
+from scheduling.models import Run
+from scheduling.run_state import HAS_PROGRAM, RunState
+
+log = logging.getLogger(__name__)
+READ_BYTES = 256 * 2**10
+BUSY_FOR_S = 0.05
+LINGER_S = 0.004  # while busy, lines gather this long into one transaction
+LOOK_AGAIN_S = 1.0
+UNHEARD_S = 3.0  # STARTING this long without a word from the executor: ask again
+S = RunState
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the supervisor is an entry point
+
+
+class Supervisor:
+    """Reads one executor's log for one node. One thread calls `run`."""
+
+    def __init__(
+        self,
+        node: str,
+        executor: Executor,
+        busy_elsewhere: Callable[[], Collection[str]],
+    ) -> None:
+        """`busy_elsewhere` names the runs whose hooks are under way: STARTING, and
+        rightly not known to the executor yet."""
+        self.executor = executor
+        self.node = Node.objects.get(name=node)
+        self.offset = self.node.log_offset
+        self.busy_elsewhere = busy_elsewhere
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        busy_at = reconciled_at = -1e9
+        while not self.stopping.is_set():
+            try:
+                if self.read_once():
+                    busy_at = time.monotonic()
+                    continue
+                if time.monotonic() - reconciled_at > LOOK_AGAIN_S:
+                    self.reconcile(now=utc_now())
+                    reconciled_at = time.monotonic()
+                self.executor.wait(LOOK_AGAIN_S)
+            except (DatabaseError, ExecutorError) as trouble:
+                log.error("supervisor pauses", extra={"why": str(trouble)})
+                close_old_connections()
+                self.stopping.wait(LOOK_AGAIN_S)
+            if time.monotonic() - busy_at < BUSY_FOR_S:
+                time.sleep(LINGER_S)
+
+    def read_once(self) -> bool:
+        """Apply the next lines of the log, if there are any."""
+        found, offset = self.executor.read(self.offset, most_bytes=READ_BYTES)
+        if offset == self.offset:
+            return False
+        endings.apply(found, node=self.node, offset=offset, now=utc_now())
+        self.offset = offset
+        return True
+
+    def reconcile(self, *, now: datetime) -> None:
+        """Compare our rows with the executor: stop what must stop, ask again for what
+        it never heard of, and call lost what is gone without a word.
+
+        The order matters: who is alive is asked first and the log read to its end
+        after, so that a program ending in between is not called lost.
+        """
+        alive = self.executor.alive()
+        while self.read_once():
+            pass
+        rows = Run.objects.filter(node=self.node, state__in=HAS_PROGRAM)
+        runs = [Seen(**{**r, "state": S(r["state"])}) for r in rows.values(*SEEN)]
+        hooks = self.busy_elsewhere()
+        silent = [r for r in runs if r.uid not in alive and r.uid not in hooks]
+        self.stop_pending()
+        self.ask_again([r for r in silent if r.state == S.STARTING], now)
+        self.close_gone([r for r in silent if r.state != S.STARTING], now)
+        self.end_strays(set(alive) - {r.uid for r in runs})
+
+    def stop_pending(self) -> None:
+        """Pass every wanted stop on to the executor, which hears each as one."""
+        wanted = Run.objects.filter(node=self.node, state=S.STOPPING)
+        for uid, grace_s in wanted.values_list("uid", "stop_grace_s"):
+            self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
+
+    def ask_again(self, unheard: list[Seen], now: datetime) -> None:
+        """Start again, with the same token, what was to start a while ago."""
+        old = Run.objects.filter(
+            pk__in=[r.id for r in unheard],
+            starting_at__lt=now - timedelta(seconds=UNHEARD_S),
+        )
+        if ids := list(old.values_list("pk", flat=True)):
+            starts = launch.starts(ids, node=self.node.name)
+            self.executor.start([start.spec for start in starts])
+
+    def close_gone(self, gone: list[Seen], now: datetime) -> None:
+        """End runs without a program: lost, or stopped before it ever began."""
+        facts = {"ended_at": now}
+        closes = [
+            Close(r, S(r.stop_as), r.reason, facts)
+            if r.state == S.STOPPING and r.started_at is None and r.stop_as
+            else Close(r, S.LOST, "its program is gone without a word", facts)
+            for r in gone
+        ]
+        with transaction.atomic():
+            endings.close_many(closes, actor=f"node:{self.node.name}", now=now)
+
+    def end_strays(self, uids: Collection[str]) -> None:
+        """End programs whose run is over or unknown; never one just being started."""
+        if not uids:
+            return
+        live = Run.objects.filter(uid__in=uids, state__in=HAS_PROGRAM)
+        for uid in set(uids) - set(live.values_list("uid", flat=True)):
+            log.warning(
+                "ending a program that belongs to no live run", extra={"run": uid}
+            )
+            self.executor.stop(uid, grace_s=0)
