@@ -110,7 +110,7 @@ class SignalRun(APIView):
     def post(self, request: Request, uid: str) -> Response:
         body = fields_of(request.data, allowed=["signal"], required=["signal"])
         name = body["signal"]
-        if name not in SIGNALS:
+        if not isinstance(name, str) or name not in SIGNALS:
             raise wrong("signal", f"expected one of {', '.join(sorted(SIGNALS))}")
         number = int(signals.Signals[name])
         nodes.send_signal(find(uid), number, actor=request.actor, now=now())

@@ -48,8 +48,7 @@ def compare_and_set(
         f"AND {TABLE}.token = {_field('token')} RETURNING {answer}"
     )
     packed = orjson.dumps(
-        [{k: _plain(v) for k, v in r.items()} for r in rows],
-        option=orjson.OPT_PASSTHROUGH_DATETIME,
+        [{k: _plain(v) for k, v in row.items()} for row in rows]
     ).decode()
     with connection.cursor() as cursor:
         cursor.execute(sql, [packed, before])

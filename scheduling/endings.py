@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from agents import live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
-from agents.models import AgentVersion, Node
+from agents.models import Node
 from scheduling import restarts, runs
 from scheduling.models import Delivery, Run
 from scheduling.run_folders import read_result
@@ -26,7 +26,7 @@ from scheduling.run_state import FINAL, RunState
 from scheduling.runs import Step
 
 S = RunState
-SEEN = ("id", "uid", "token", "state", "stop_as", "reason", "version_id", "started_at")
+SEEN = ("id", "uid", "token", "state", "stop_as", "reason", "may_follow", "started_at")
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Seen:
     state: RunState
     stop_as: str
     reason: str
-    version_id: int
+    may_follow: bool
     started_at: datetime | None
 
 
@@ -179,8 +179,7 @@ def close_many(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
 
 def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     """Queue what comes after each ended run, if anything does."""
-    versions = AgentVersion.objects.in_bulk({c.run.version_id for c in closes})
-    wanting = [c for c in closes if _may_follow(c, versions[c.run.version_id].spec)]
+    wanting = [c for c in closes if c.run.may_follow or c.to in (S.PREEMPTED, S.LOST)]
     if not wanting:
         return
     rows = Run.objects.select_related(
@@ -191,15 +190,6 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     Delivery.objects.bulk_create(
         [d for c in wanting for d in _cascades(rows[c.run.id], c.to, now)],
         ignore_conflicts=True,
-    )
-
-
-def _may_follow(close: Close, spec: Mapping[str, Any]) -> bool:
-    return bool(
-        spec["kind"] == "persistent"
-        or spec["cascades"]
-        or close.to in (S.PREEMPTED, S.LOST)
-        or (close.to != S.SUCCEEDED and spec["retries"]["limit"])
     )
 
 

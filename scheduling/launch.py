@@ -20,6 +20,7 @@ from django.db import transaction
 from agents import live_config
 from agents.agent_lifecycle_hooks import Hook
 from agents.executors.base import LaunchSpec, Limits
+from agents.models import AgentVersion
 from scheduling import runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
@@ -31,7 +32,7 @@ S = RunState
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COLUMNS = (
     *("id", "uid", "token", "attempt", "occurrence_key", "params", "timeout_s"),
-    *("due_at", "state", "agent__agent_id", "agent__kind", "version__spec"),
+    *("due_at", "state", "agent__agent_id", "agent__kind", "version_id"),
     *("parent__uid", "parent__result", "parent__agent__agent_id", "root_uid"),
 )
 
@@ -59,17 +60,20 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
 
 def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
     """What is to start for each of the runs, oldest first."""
-    rows = Run.objects.filter(pk__in=run_ids).order_by("pk").values(*COLUMNS)
+    rows = list(Run.objects.filter(pk__in=run_ids).order_by("pk").values(*COLUMNS))
+    versions = AgentVersion.objects.in_bulk({row["version_id"] for row in rows})
+    for row in rows:
+        row["spec"] = versions[row["version_id"]].spec
     return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
 
 
 def pre_start_of(row: Mapping[str, Any]) -> tuple[Hook, ...]:
-    steps = row["version__spec"]["hooks"].get("pre_start", ())
+    steps = row["spec"]["hooks"].get("pre_start", ())
     return tuple(Hook(tuple(step["run"]), step["timeout_s"]) for step in steps)
 
 
 def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
-    spec, uid = row["version__spec"], row["uid"]
+    spec, uid = row["spec"], row["uid"]
     return LaunchSpec(
         uid=uid,
         token=row["token"],
@@ -86,7 +90,7 @@ def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
 def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
     """The program's whole environment: its own variables and ours, nothing inherited
     but the locale and the time zone of the machine."""
-    uid, spec = row["uid"], row["version__spec"]
+    uid, spec = row["uid"], row["spec"]
     ours = {
         "KOS_RUN_UID": uid,
         "KOS_OCCURRENCE_ID": row["occurrence_key"],
@@ -122,7 +126,7 @@ def limits(spec: Mapping[str, Any]) -> Limits:
 def time_limit_s(row: Mapping[str, Any]) -> float | None:
     """The occurrence's own limit, else the agent's, else the configured default,
     which persistent agents do not have."""
-    for stated in (row["timeout_s"], row["version__spec"]["timeout_s"]):
+    for stated in (row["timeout_s"], row["spec"]["timeout_s"]):
         if stated is not None:
             return float(stated)
     if row["agent__kind"] == "persistent":

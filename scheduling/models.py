@@ -172,6 +172,7 @@ class Run(models.Model):
     memory_bytes = models.BigIntegerField()
     gpus = models.PositiveSmallIntegerField(default=0)
     queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
+    may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
     timeout_s = models.FloatField(null=True)
     # when

@@ -12,8 +12,10 @@ import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, close_old_connections
 from redis import RedisError
@@ -26,6 +28,7 @@ from scheduling.supervisor import Supervisor
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
 RETRY_S = 1.0
+T = TypeVar("T")
 Beat = Callable[[str, datetime], Any]
 
 
@@ -37,6 +40,7 @@ class NodeProcess:
         self.name, self.executor = name, executor
         self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
         self.loop = asyncio.new_event_loop()
+        self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.hooks = hooked_starts.HookedStarts(name, executor)
         self.supervisor = Supervisor(name, executor, self.hooks.under_way)
 
@@ -80,7 +84,7 @@ class NodeProcess:
                 await part()
             except (RedisError, OSError, DatabaseError, ExecutorError) as trouble:
                 log.warning("retrying", extra={"why": str(trouble)})
-                await asyncio.to_thread(close_old_connections)
+                await self.in_thread(close_old_connections)
                 await asyncio.sleep(RETRY_S)
 
     async def listen(self) -> None:
@@ -89,7 +93,7 @@ class NodeProcess:
         async with client.pubsub(ignore_subscribe_messages=True) as feed:
             await feed.subscribe(nodes.channel(self.name))
             async for message in feed.listen():
-                await asyncio.to_thread(self.heard, message["data"])
+                await self.in_thread(partial(self.heard, message["data"]))
 
     def heard(self, message: bytes) -> None:
         """ "stop" (look for runs to stop) or "signal <uid> <number>"."""
@@ -100,10 +104,18 @@ class NodeProcess:
                 self.supervisor.stop_pending()
 
     async def beat(self) -> None:
+        await asyncio.sleep(await self.in_thread(self.beat_once))
+
+    def beat_once(self) -> float:
+        """Do what belongs to a heartbeat; seconds until the next."""
         now = datetime.now(UTC)  # noqa: TID251 - the heartbeat is an entry point
         for beat in self.beats:
-            await asyncio.to_thread(beat, self.name, now)
-        await asyncio.sleep(live_config.current().heartbeat_interval_s)
+            beat(self.name, now)
+        return live_config.current().heartbeat_interval_s
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """All database work of the loop goes through one thread, one connection."""
+        return await self.loop.run_in_executor(self.database, work)
 
 
 _current: NodeProcess | None = None

@@ -53,7 +53,8 @@ def newest_runs(agent_pks: Iterable[int]) -> Mapping[int, Run]:
         .annotate(last=Max("id"))
         .values_list("last", flat=True)
     )
-    return {run.agent_id: run for run in Run.objects.filter(pk__in=list(newest))}
+    few = Run.objects.only("agent_id", "state", "attempt", "started_at")
+    return {run.agent_id: run for run in few.filter(pk__in=list(newest))}
 
 
 def agent_columns(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:

@@ -170,6 +170,9 @@ def _row(w: Wanted, now: datetime) -> Run:
         cpu_millis=spec["cpu_millis"],
         memory_bytes=spec["memory_bytes"],
         gpus=spec["gpus"],
+        may_follow=bool(
+            spec["kind"] == "persistent" or spec["cascades"] or spec["retries"]["limit"]
+        ),
         queue_class=queue_class(spec, priority, w.pinned_node),
         pinned_node=w.pinned_node,
         timeout_s=w.timeout_s,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, close_old_connections, transaction
+from django.db.models import QuerySet
 
 from agents.executors.base import Executor, ExecutorError
 from agents.models import Node
@@ -25,7 +26,7 @@ from scheduling.run_state import HAS_PROGRAM, RunState
 log = logging.getLogger(__name__)
 READ_BYTES = 256 * 2**10
 BUSY_FOR_S = 0.05
-LINGER_S = 0.004  # while busy, lines gather this long into one transaction
+LINGER_S = 0.008  # while busy, lines gather this long into one transaction
 LOOK_AGAIN_S = 1.0
 UNHEARD_S = 3.0  # STARTING this long without a word from the executor: ask again
 S = RunState
@@ -83,20 +84,24 @@ class Supervisor:
         """Compare our rows with the executor: stop what must stop, ask again for what
         it never heard of, and call lost what is gone without a word.
 
-        The order matters: who is alive is asked first and the log read to its end
-        after, so that a program ending in between is not called lost.
+        The order matters. Rows first, then who is alive, then the log to its end: a
+        run that began in between counts as starting, whatever it is by now, and one
+        that ended in between has its line read before it could be missed.
         """
+        hooks = self.busy_elsewhere()
+        before = dict(self.live().values_list("uid", "state"))
         alive = self.executor.alive()
         while self.read_once():
             pass
-        rows = Run.objects.filter(node=self.node, state__in=HAS_PROGRAM)
-        runs = [Seen(**{**r, "state": S(r["state"])}) for r in rows.values(*SEEN)]
-        hooks = self.busy_elsewhere()
-        silent = [r for r in runs if r.uid not in alive and r.uid not in hooks]
+        silent = [u for u in before if u not in alive and u not in hooks]
+        begun = [u for u in silent if before[u] != S.STARTING]
         self.stop_pending()
-        self.ask_again([r for r in silent if r.state == S.STARTING], now)
-        self.close_gone([r for r in silent if r.state != S.STARTING], now)
-        self.end_strays(set(alive) - {r.uid for r in runs})
+        self.ask_again([u for u in silent if before[u] == S.STARTING], now)
+        self.close_gone(begun, now)
+        self.end_strays(set(alive) - set(before))
+
+    def live(self) -> QuerySet[Run]:
+        return Run.objects.filter(node=self.node, state__in=HAS_PROGRAM)
 
     def stop_pending(self) -> None:
         """Pass every wanted stop on to the executor, which hears each as one."""
@@ -104,18 +109,21 @@ class Supervisor:
         for uid, grace_s in wanted.values_list("uid", "stop_grace_s"):
             self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
 
-    def ask_again(self, unheard: list[Seen], now: datetime) -> None:
+    def ask_again(self, uids: list[str], now: datetime) -> None:
         """Start again, with the same token, what was to start a while ago."""
-        old = Run.objects.filter(
-            pk__in=[r.id for r in unheard],
+        unheard = self.live().filter(
+            uid__in=uids,
+            state=S.STARTING,
             starting_at__lt=now - timedelta(seconds=UNHEARD_S),
         )
-        if ids := list(old.values_list("pk", flat=True)):
+        if ids := list(unheard.values_list("pk", flat=True)):
             starts = launch.starts(ids, node=self.node.name)
             self.executor.start([start.spec for start in starts])
 
-    def close_gone(self, gone: list[Seen], now: datetime) -> None:
+    def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""
+        rows = self.live().filter(uid__in=uids)
+        gone = [Seen(**{**r, "state": S(r["state"])}) for r in rows.values(*SEEN)]
         facts = {"ended_at": now}
         closes = [
             Close(r, S(r.stop_as), r.reason, facts)

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduling.planner.snapshot import HeldRun, QueueClass, Resources, Snapshot
+from scheduling.planner.snapshot import (
+    HeldRun,
+    Occupied,
+    QueueClass,
+    Resources,
+    Snapshot,
+)
 
 
 class Ledger:
@@ -18,21 +24,19 @@ class Ledger:
         self.coming = dict(self.free)  # the same, once those that yield are gone
         self.slots = snapshot.slots
         self.slots_coming = snapshot.slots
-        self.victims = [r for r in snapshot.holding if not r.yielding]
-        if not snapshot.preemption:
-            self.victims = []
-        for run in snapshot.holding:
-            self._hold(run)
+        self.victims = list(snapshot.preemptible)
+        for held in snapshot.occupied:
+            self._hold(held)
 
-    def _hold(self, run: HeldRun) -> None:
-        self.slots -= 1
-        if not run.yielding:
-            self.slots_coming -= 1
-        if run.node not in self.free:
+    def _hold(self, held: Occupied) -> None:
+        self.slots -= held.slots
+        if not held.yielding:
+            self.slots_coming -= held.slots
+        if held.node not in self.free:
             return  # its node has gone from the registry
-        self.free[run.node] -= run.need
-        if not run.yielding:
-            self.coming[run.node] -= run.need
+        self.free[held.node] -= held.need
+        if not held.yielding:
+            self.coming[held.node] -= held.need
 
     def usable(self, wanted: QueueClass) -> list[str]:
         """Nodes that could ever take the class, by their names."""

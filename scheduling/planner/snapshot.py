@@ -54,15 +54,23 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class Occupied:
+    """What runs hold of one node together."""
+
+    node: str
+    need: Resources  # of all of them
+    slots: int
+    yielding: bool = False  # they were asked to stop; their room is on the way
+
+
+@dataclass(frozen=True, slots=True)
 class HeldRun:
-    """A run that occupies a node."""
+    """A run that occupies a node and may be asked to yield to a more urgent one."""
 
     id: int
     node: str
     priority: int
     need: Resources
-    yielding: bool = False  # already asked to stop; its room is on the way
-    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,8 @@ class QueueClass:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     nodes: Mapping[str, NodeView]
-    holding: tuple[HeldRun, ...]
+    occupied: tuple[Occupied, ...]  # by all runs that hold something
+    preemptible: tuple[HeldRun, ...]  # those of them less urgent than some waiting run
     waiting: tuple[QueueClass, ...]
     slots: int  # max_concurrent_agents
-    preemption: bool
     mode: str = "priority"

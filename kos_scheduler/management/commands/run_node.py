@@ -22,6 +22,8 @@ class Command(BaseCommand):
         "Run agents on this machine: launch, watch, stop (SIGTERM leaves them running)."
     )
 
+    last: resource_manager.Sample | None = None
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", help="this node's name (default: the host's)")
 
@@ -41,13 +43,13 @@ class Command(BaseCommand):
     def join(self, name: str, at: datetime) -> None:
         found = {
             **machine.facts(),
-            "gpus": resource_manager.gpu_count(),
+            "gpus": resource_manager.detect_capacity()[2],
             "environments": ["subprocess"],
         }
         nodes.register(name, now=at, facts=found)
 
     def sample(self, name: str, at: datetime) -> None:
-        resource_manager.write_sample(name, now=at)
+        self.last = resource_manager.sampler_step(name, self.last, now=at)
 
 
 def launcher(name: str) -> Launcher:

@@ -1,0 +1,150 @@
+"""Schedules and runs in Django's admin, to see; agents there can be started and
+stopped. Rows that services own are read-only, actions call those services.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.timezone import now
+
+from agents.admin import AgentAdmin, ByRole, actor, pretty
+from agents.models import Agent
+from agents.priority import Priority
+from scheduling import agent_control, runs, schedules
+from scheduling.models import Delivery, Gap, Occurrence, Run, Schedule
+
+admin.site.unregister(Agent)
+
+
+@admin.register(Agent)
+class StartableAgentAdmin(AgentAdmin):
+    actions = ["start", "stop", *AgentAdmin.actions]
+
+    @admin.action(description="Start now", permissions=["act"])
+    def start(self, request: HttpRequest, rows: QuerySet[Agent]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows.select_related("current"),
+            lambda agent: agent_control.start_agent(agent, actor=by, now=at),
+            "started",
+        )
+
+    @admin.action(description="Stop", permissions=["act"])
+    def stop(self, request: HttpRequest, rows: QuerySet[Agent]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows.select_related("current"),
+            lambda agent: agent_control.stop_agent(agent, actor=by, now=at),
+            "stopped",
+        )
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ByRole):
+    list_display = (
+        *("agent", "kind", "rule", "timezone", "next_due_at", "enabled"),
+        *("paused_at", "ended_at", "fired_count"),
+    )
+    list_filter = ("kind", "enabled", "overlap", "missed")
+    search_fields = ("uid", "agent__agent_id", "rule")
+    list_select_related = ("agent",)
+    ordering = ("agent__agent_id", "id")
+    actions = ["pause", "resume"]
+
+    @admin.action(description="Pause", permissions=["act"])
+    def pause(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows,
+            lambda row: schedules.pause(row, actor=by, now=at, note="from the admin"),
+            "paused",
+        )
+
+    @admin.action(description="Resume", permissions=["act"])
+    def resume(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows,
+            lambda row: schedules.resume(row, actor=by, now=at),
+            "resumed",
+        )
+
+
+@admin.register(Occurrence)
+class OccurrenceAdmin(ByRole):
+    list_display = ("schedule", "key", "due_at", "state", "moved", "reason")
+    list_filter = ("state", "moved")
+    search_fields = ("key", "schedule__uid", "schedule__agent__agent_id")
+    list_select_related = ("schedule__agent",)
+    ordering = ("-id",)
+
+
+@admin.register(Gap)
+class GapAdmin(ByRole):
+    list_display = ("schedule", "from_at", "to_at", "count", "outcome", "reason")
+    list_filter = ("outcome",)
+    search_fields = ("schedule__uid", "schedule__agent__agent_id", "reason")
+    list_select_related = ("schedule__agent",)
+    ordering = ("-id",)
+
+
+@admin.register(Run)
+class RunAdmin(ByRole):
+    list_display = (
+        *("uid", "agent", "state", "priority_word", "node", "attempt", "due_at"),
+        *("started_at", "ended_at", "exit_code", "signal"),
+    )
+    list_filter = ("state", "priority", "node", "exec_env", "oom_killed")
+    search_fields = ("uid", "agent__agent_id", "root_uid", "requested_by")
+    list_select_related = ("agent", "node")
+    ordering = ("-id",)
+    exclude = ("params", "result", "handle")
+    readonly_fields = ("parameters", "outcome")
+    actions = ["stop", "retry"]
+
+    @admin.display(description="priority", ordering="priority")
+    def priority_word(self, run: Run) -> str:
+        return Priority(run.priority).word
+
+    @admin.display(description="params")
+    def parameters(self, run: Run) -> str:
+        return pretty(run.params)
+
+    @admin.display(description="result")
+    def outcome(self, run: Run) -> str:
+        return pretty(run.result)
+
+    @admin.action(description="Stop", permissions=["act"])
+    def stop(self, request: HttpRequest, rows: QuerySet[Run]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows.select_related("agent", "version", "node"),
+            lambda run: runs.stop(run, actor=by, now=at),
+            "stopped",
+        )
+
+    @admin.action(description="Run again", permissions=["act"])
+    def retry(self, request: HttpRequest, rows: QuerySet[Run]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows.select_related("agent", "version", "node"),
+            lambda run: runs.retry(run, actor=by, now=at),
+            "queued again",
+        )
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ByRole):
+    list_display = ("run", "sink", "target", "state", "attempts", "next_attempt_at")
+    list_filter = ("state", "sink")
+    search_fields = ("run__uid", "target", "detail")
+    list_select_related = ("run__agent",)
+    ordering = ("-id",)

@@ -1,0 +1,143 @@
+"""How things stand: agents by status, nodes and their use, the queue, the plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Sum
+
+from agents import live_config
+from agents.errors import NotFound
+from agents.http import iso
+from agents.models import Agent, Node
+from agents.priority import Priority
+from scheduling import lease, live_runs, queries, timeline_runs
+from scheduling.models import Run
+from scheduling.planner.admission import Admit, Decision, Preempt, Wait
+
+STATES = ("running", "sleeping", "queued", "crashed", "rebooting", "disabled")
+QUEUE_ORDER = {
+    "fifo": ("due_at", "id"),
+    "lifo": ("-due_at", "-id"),
+    "priority": ("-priority", "due_at", "id"),
+}
+QUEUE_COLUMNS = (
+    *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),
+    *("reason_code", "queue_class", "cpu_millis", "memory_bytes", "gpus", "attempt"),
+)
+
+
+def overview(now: datetime) -> dict[str, Any]:
+    """Agents by status, runs that wait, nodes with their use, and who leads."""
+    agents = list(Agent.objects.filter(retired_at=None))
+    states: Counter[str] = Counter(dict.fromkeys(STATES, 0))
+    states.update(queries.agent_status(agents).values())
+    states["queued"] = live_runs.queued().filter(due_at__lte=now).count()
+    return {
+        "states": states,
+        "nodes": nodes(),
+        "leader": lease.leader() or None,
+        "tick_ms": None,  # the controller does not tell
+    }
+
+
+# --- nodes -------------------------------------------------------------------
+
+
+def nodes() -> list[dict[str, Any]]:
+    used = _used()
+    slots = live_config.current().max_concurrent_agents
+    return [_node(node, used.get(node.pk, {}), slots) for node in Node.objects.all()]
+
+
+def one_node(name: str) -> dict[str, Any]:
+    """Raises NotFound."""
+    for node in nodes():
+        if node["name"] == name:
+            return node
+    raise NotFound(f"no node {name[:64]!r}")
+
+
+def _used() -> dict[int, dict[str, Any]]:
+    held = live_runs.began().filter(node__isnull=False).order_by().values("node_id")
+    sums = held.annotate(
+        cpu_millis=Sum("cpu_millis"),
+        memory_bytes=Sum("memory_bytes"),
+        gpus=Sum("gpus"),
+        slots=Count("id"),
+    )
+    return {row["node_id"]: dict(row) for row in sums}
+
+
+def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
+    parts = ("cpu_millis", "memory_bytes", "gpus", "slots")
+    return {
+        "name": node.name,
+        "state": node.state,
+        "cordoned": node.cordoned,
+        "draining": node.draining,
+        "heartbeat_at": iso(node.heartbeat_at),
+        "environments": node.environments,
+        "labels": node.labels,
+        "cpu_millis": node.cpu_millis,
+        "memory_bytes": node.memory_bytes,
+        "gpus": node.gpus,
+        "slots": slots,
+        "used": {part: used.get(part) or 0 for part in parts},
+        "usage": node.usage,
+    }
+
+
+# --- the queue and the plan --------------------------------------------------
+
+
+def queue(most: int, now: datetime) -> dict[str, Any]:
+    """The first of the due runs in the mode's order, each with why it waits."""
+    mode = live_config.current().scheduler_mode
+    due = live_runs.queued().filter(due_at__lte=now)
+    first = due.order_by(*QUEUE_ORDER[mode]).values(*QUEUE_COLUMNS)[:most]
+    reasons = timeline_runs.waiting_reasons()
+    items = [_waiting(row, n, reasons) for n, row in enumerate(first, start=1)]
+    return {"items": items, "next": None, "total": due.count(), "mode": mode}
+
+
+def _waiting(row: Any, position: int, reasons: dict[str, str]) -> dict[str, Any]:
+    """A run without a reason of its own waits behind the first of its class."""
+    same = ("uid", "due_at", "queued_at", "cpu_millis", "memory_bytes", "gpus")
+    return {
+        **{name: row[name] for name in same},
+        "agent": row["agent__agent_id"],
+        "priority": Priority(row["priority"]).word,
+        "position": position,
+        "attempt": row["attempt"],
+        "code": row["reason_code"] or None,
+        "reason": row["reason"] or reasons.get(row["queue_class"]),
+    }
+
+
+def told(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    """A plan for people to read: one line for each decision, in its order."""
+    wanted = {decision.run.id for decision in decisions}
+    wanted |= {v.id for d in decisions if isinstance(d, Preempt) for v in d.victims}
+    names = {
+        pk: {"uid": uid, "agent": agent}
+        for pk, uid, agent in Run.objects.filter(pk__in=wanted).values_list(
+            "pk", "uid", "agent__agent_id"
+        )
+    }
+    return [_decision(decision, names) for decision in decisions]
+
+
+def _decision(decision: Decision, names: dict[int, dict[str, str]]) -> dict[str, Any]:
+    run = names.get(decision.run.id, {})
+    match decision:
+        case Admit(node=node):
+            return {"do": "admit", **run, "node": node}
+        case Preempt(node=node, victims=victims):
+            stop = [names.get(v.id, {}) for v in victims]
+            return {"do": "preempt", **run, "node": node, "victims": stop}
+        case Wait(why=why):
+            return {"do": "wait", **run, "code": why.code, "reason": why.text}
