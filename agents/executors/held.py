@@ -1,0 +1,89 @@
+"""One run as its holder knows it, and how it is carried from log to log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = (
+    "uid",
+    "token",
+    "folder",
+    "slot",  # name of its control group, "" without
+    "slot_cpu_s",  # used in that group before this run, as slot_ooms
+    "slot_ooms",
+    "time_limit_s",
+    "grace_s",
+    "output_bytes",
+    "intent_at",  # seconds since boot: the kernel's clock for process starts
+    "pid",  # 0: not started yet, as far as the log knows
+    "begun",  # start of the process in clock ticks; with the pid a name for good
+    "limit_at",  # monotonic seconds, as kill_at
+    "stopped",
+    "timed_out",
+    "kill_at",
+    "status",  # wait status once it ended, else None
+    "cpu_s",
+    "peak_bytes",
+    "lost",
+)
+
+
+class Run:
+    """A program from its intent line to its end."""
+
+    __slots__ = (
+        *NAMES,
+        "adopted",
+        "ending_since",
+        "group",
+        "holes",
+        "look_at",
+        "pidfd",
+        "written_bytes",
+    )
+    uid: str
+    token: int
+    folder: str
+    slot: str
+    slot_cpu_s: float
+    slot_ooms: int
+    time_limit_s: float | None
+    grace_s: float
+    output_bytes: int
+    intent_at: float
+    pid: int
+    begun: int
+    limit_at: float | None
+    stopped: bool
+    timed_out: bool
+    kill_at: float | None
+    status: int | None
+    cpu_s: float
+    peak_bytes: int
+    lost: bool
+
+    def __init__(self, **facts: Any) -> None:
+        self.slot = ""
+        self.time_limit_s = self.limit_at = self.kill_at = self.status = None
+        self.pid = self.begun = self.peak_bytes = self.slot_ooms = 0
+        self.cpu_s = self.slot_cpu_s = self.intent_at = 0.0
+        self.stopped = self.timed_out = self.lost = False
+        self.grace_s = 10.0
+        self.output_bytes = 0
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.adopted = False  # a child of the guard: its exit comes from there
+        self.group: Any = None  # cgroups.Slot
+        self.pidfd = -1  # of an adopted program, lest the guard dies too
+        self.ending_since: float | None = None  # main program over, others not yet
+        self.look_at = 0.0  # when to look at what is left, or at the output, next
+        self.holes: dict[str, int] = {}  # stream -> end of the hole in it
+        self.written_bytes = 0  # of both streams, when last looked at
+
+    def facts(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in NAMES}
+
+    @property
+    def name(self) -> str:
+        """As KOS_RUN says it in the environment of its processes."""
+        return f"{self.uid}/{self.token}"

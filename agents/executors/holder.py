@@ -1,0 +1,213 @@
+"""The holder: one small process per node that starts and owns every program there.
+
+Standard library only, one thread, outside the node's session, process group and
+control group. It knows no database and no Redis. It is asked over a socket (clients),
+and says what happened in its log (holder_log); whoever reads that log may die and come
+back. A guard above it starts it again (recovery) and it becomes a guard when that dies.
+
+Requests, one JSON object a line: {"start": [spec, ...], "durable": bool},
+{"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"list": true},
+{"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true}.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections import deque
+from typing import Any, NoReturn
+
+from agents.executors import children, recovery, strangers
+from agents.executors.clients import Client, Clients
+from agents.executors.endings import Endings
+from agents.executors.holder_log import VERSION, Log
+from agents.executors.starts import Starts, check
+
+Answer = dict[str, Any] | None
+WAKE_EVERY_S = 0.004  # while busy: readers take the news in batches
+ROTATE_BYTES = 64 << 20
+
+
+class Holder:
+    """The loop: answer, start, see exits, keep deadlines, wake readers."""
+
+    def __init__(self, folder: str, lock_fd: int) -> None:
+        self.folder = folder
+        self.lock_fd = lock_fd
+        self.guard = int(os.environ["KOS_HOLDER"])
+        self.log = Log(folder, rotate_bytes=ROTATE_BYTES)
+        wake_fd = self._listen_to_signals()
+        state = recovery.recover(folder, self.log, self.guard)
+        self.runs = state.runs
+        self.endings = Endings(self.log, state, self.guard)
+        self.starts = Starts(self.log, state, self.endings)
+        self.clients = Clients(folder, wake_fd)
+        self.state = state
+        for run in state.strangers:
+            self.clients.listen_to(run.pidfd)
+        self.asked: deque[tuple[Client, list[dict[str, Any]], bool]] = deque()
+        self.does = {
+            "start": self._start,
+            "stop": self._stop,
+            "signal": self._signal,
+            "list": self._list,
+            "watch": self._watch,
+            "ack": self._ack,
+            "about": self._about,
+            "end": self._end,
+            "renew": self._renew,
+        }
+        self.woken_at = 0.0
+        self.poked = True  # the guard may have written before we listened
+        self.leaving = False
+
+    def _listen_to_signals(self) -> int:
+        wake_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        mine = (
+            signal.SIGCHLD,
+            signal.SIGUSR1,  # the guard saw an exit
+            signal.SIGUSR2,  # the guard is gone
+            signal.SIGTERM,  # the machine goes down: leave when the last run has ended
+            signal.SIGHUP,
+            signal.SIGINT,
+            signal.SIGPIPE,
+        )
+        children.reset_signals(mine, self._hear)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        children.signal_me_when_my_parent_dies(signal.SIGUSR2)
+        return wake_fd
+
+    def _hear(self, number: int, _frame: object) -> None:
+        self.poked |= number == signal.SIGUSR1
+        self.leaving |= number == signal.SIGTERM
+
+    def serve(self) -> None:
+        while not (self.leaving and not self.runs):
+            for client, request in self.clients.requests(self._timeout_s()):
+                self.answer(client, request)
+            self.start_some()
+            self.endings.see_exits()
+            if self.poked:
+                self.poked = False
+                self.endings.see_strays()
+            self.endings.see_strangers()
+            self.endings.keep_deadlines(time.monotonic())
+            if os.getppid() != self.guard:
+                self.become_guard()
+            if self.log.is_full():
+                self.log.begin(list(self.runs.values()))
+            self.wake_readers()
+
+    def _timeout_s(self) -> float | None:
+        if self.asked or (self.leaving and not self.runs):
+            return 0
+        due = self.endings.next_deadline()
+        return None if due is None else max(0.0, due - time.monotonic())
+
+    # -- requests ---------------------------------------------------------------------
+
+    def answer(self, client: Client, request: Any) -> None:
+        try:
+            do = next(self.does[name] for name in request if name in self.does)
+            said = do(client, request)
+        except StopIteration:
+            said = {"error": "unknown request"}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = {"error": f"bad request: {error!r}"}
+        if said is not None:
+            self.clients.reply(client, said)
+
+    def _start(self, client: Client, request: dict[str, Any]) -> Answer:
+        """Answered when the last of them has started."""
+        specs = list(request["start"])
+        for spec in specs:
+            check(spec)
+        self.asked.append((client, specs[::-1], bool(request.get("durable"))))
+        return None
+
+    def _stop(self, client: Client, request: dict[str, Any]) -> Answer:
+        uid, grace_s = request["stop"], float(request["grace_s"])
+        for _, specs, _ in self.asked:  # asked to start, but not reached yet
+            for spec in [s for s in specs if s["uid"] == uid]:
+                specs.remove(spec)
+                self.starts.refuse(spec, "stopped before it was started")
+        self.endings.stop(uid, grace_s, time.monotonic())
+        return {"ok": True}
+
+    def _signal(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.endings.signal(request["signal"], signal.Signals(request["number"]))
+        return {"ok": True}
+
+    def _list(self, client: Client, request: dict[str, Any]) -> Answer:
+        return {"alive": {uid: run.token for uid, run in self.runs.items()}}
+
+    def _watch(self, client: Client, request: dict[str, Any]) -> Answer:
+        client.watches = True
+        self.log.grown = True  # it may have missed something
+        return None
+
+    def _ack(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.log.acknowledge(int(request["ack"]))
+        return None
+
+    def _about(self, client: Client, request: dict[str, Any]) -> Answer:
+        can = self.starts.capabilities()
+        return {"version": VERSION, "pid": os.getpid(), "guard": self.guard, "can": can}
+
+    def _end(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.leaving = not (self.runs or self.asked)
+        return {"ok": self.leaving}
+
+    def _renew(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.become("holder")
+
+    def start_some(self) -> None:
+        """A few milliseconds of starts, then back to whoever else asks."""
+        until = time.monotonic() + WAKE_EVERY_S
+        while self.asked and time.monotonic() < until:
+            client, specs, durable = self.asked[0]
+            if specs:
+                self.starts.start(specs.pop(), durable=durable)
+            if not specs:
+                self.asked.popleft()
+                self.clients.reply(client, {"ok": True})
+
+    def wake_readers(self) -> None:
+        now = time.monotonic()
+        if self.log.grown and (not self.asked or now - self.woken_at > WAKE_EVERY_S):
+            self.log.grown = False
+            self.woken_at = now
+            self.clients.wake()
+
+    # -- changing roles ---------------------------------------------------------------
+
+    def become_guard(self) -> None:
+        """Our guard died. We have the children, so we guard, above a new holder."""
+        self.become("guard")
+
+    def become(self, role: str) -> NoReturn:
+        """Go on as another program in this process: the children stay ours."""
+        for client, specs, _ in self.asked:
+            self.clients.reply(client, {"error": f"not started: {len(specs)}"})
+        os.set_inheritable(self.lock_fd, True)
+        strangers.hand_on([*self.state.adopted.values(), *self.state.strangers])
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        main = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+        command = [sys.executable, "-S", "-E", "-X", "utf8", main, role]
+        os.execv(sys.executable, [*command, self.folder, str(self.lock_fd)])
+
+
+def run(folder: str, lock_fd: int) -> None:
+    """Serve until asked to end. The lock says that a guard or holder is alive."""
+    os.set_inheritable(lock_fd, False)
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    os.chdir("/")
+    os.umask(0o022)
+    children.become_subreaper()
+    holder = Holder(folder, lock_fd)
+    holder.serve()
+    holder.starts.groups.dissolve()
+    os.unlink(f"{folder}/holder.sock")

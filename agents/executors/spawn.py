@@ -1,0 +1,209 @@
+"""Starting one program: its folder, its limits, its descriptors, then exec.
+
+The holder lends the child what posix_spawn cannot set: it enters the run's control
+groups and folder and lowers its own limit of open files, spawns, and comes back. That
+is race-free (the program is inside from its first instruction) and cheap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+from typing import Any
+
+PATH_WHEN_NONE = "/usr/local/bin:/usr/bin:/bin"
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+STREAMS = [
+    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+    (os.POSIX_SPAWN_OPEN, 1, "../out", WRITE, 0o600),
+    (os.POSIX_SPAWN_OPEN, 2, "../err", WRITE, 0o600),
+]
+DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class Refused(Exception):
+    """The program cannot be started; the text is for people."""
+
+
+class RanAlready(Exception):
+    """Its attempt file exists: this token was used, whatever became of it."""
+
+
+def make_folder(folder: str) -> bool:
+    """The run's folder with work/ in it. Returns whether the folder is new."""
+    try:
+        os.mkdir(folder, 0o700)
+        new = True
+    except FileExistsError:
+        new = False
+    except FileNotFoundError:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        new = True
+    if new:
+        os.mkdir(f"{folder}/work", 0o700)
+    else:
+        os.chmod(folder, 0o700)
+        os.makedirs(f"{folder}/work", 0o700, exist_ok=True)
+    return new
+
+
+def highest_attempt(folder: str) -> int:
+    """The highest token that has an attempt file; -1 when none has."""
+    tokens = [-1]
+    for name in os.listdir(folder):
+        if name.startswith("attempt-") and name[8:].isdecimal():
+            tokens.append(int(name[8:]))
+    return max(tokens)
+
+
+def mark_attempt(folder: str, token: int, *, durable: bool) -> None:
+    """The fence that outlives us and, when durable, a power loss too."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(f"{folder}/attempt-{token}", flags, 0o600)
+    except FileExistsError:
+        raise RanAlready from None
+    if durable:
+        os.fsync(fd)
+        parent = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(parent)
+        os.close(parent)
+    os.close(fd)
+
+
+def unmark_attempt(folder: str, token: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/attempt-{token}")
+
+
+def left_traces(folder: str, token: int) -> bool:
+    """Whether a child got as far as opening its output in this attempt."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return False
+    attempts = [name for name in names if name.startswith("attempt-")]
+    return attempts == [f"attempt-{token}"] and os.path.exists(f"{folder}/out")
+
+
+def find_program(name: str, env: dict[str, str], work: str) -> str:
+    """The file that `name` means, looked up in the run's own PATH. Raises Refused."""
+    if not name:
+        raise Refused("no program named")
+    if "/" in name:
+        candidates = [name]
+    else:
+        places = env.get("PATH") or PATH_WHEN_NONE
+        candidates = [os.path.join(place or ".", name) for place in places.split(":")]
+    denied = ""
+    for candidate in candidates:
+        full = os.path.join(work, candidate)
+        if not os.path.isfile(full):
+            continue
+        if os.access(full, os.X_OK):
+            return candidate
+        denied = candidate
+    if denied:
+        raise Refused(f"not executable: {denied}")
+    if "/" in name and os.path.isdir(os.path.join(work, name)):
+        raise Refused(f"is a folder, not a program: {name}")
+    raise Refused(f"no such program: {name}")
+
+
+def spawn(spec: dict[str, Any], name: str) -> int:
+    """Start the program in its folder and return its pid. Raises Refused."""
+    work = f"{spec['folder']}/work"
+    env = {**spec["env"], "KOS_RUN": name}
+    try:
+        program = find_program(spec["argv"][0] if spec["argv"] else "", env, work)
+        os.chdir(work)
+        if spec["run_as"]:
+            return _spawn_as(spec["run_as"], program, spec, env)
+        return os.posix_spawn(
+            program,
+            spec["argv"],
+            env,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=DEFAULTS,
+            file_actions=STREAMS,
+        )
+    except OSError as error:
+        raise Refused(explain(error, spec["argv"][0])) from None
+    except (ValueError, TypeError) as error:  # a NUL in argv or env, "=" in a name
+        raise Refused(f"cannot be passed to a program: {error}") from None
+    finally:
+        os.chdir("/")
+
+
+def explain(error: OSError, program: str) -> str:
+    if error.errno == errno.ENOENT:
+        return f"cannot start {program}: it or its interpreter does not exist"
+    if error.errno == errno.ENOEXEC:
+        return f"cannot start {program}: not a program (a script needs its #! line)"
+    if error.errno == errno.E2BIG:
+        return f"cannot start {program}: arguments and environment are too long"
+    return f"cannot start {program}: {os.strerror(error.errno or 0)}"
+
+
+def _spawn_as(
+    user: str, program: str, spec: dict[str, Any], env: dict[str, str]
+) -> int:
+    """The slower way, for another user: fork, change identity, exec."""
+    import pwd  # seldom needed, and the holder stays small
+    import subprocess
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise Refused(f"no such user: {user}") from None
+    groups = os.getgrouplist(user, entry.pw_gid)
+    out, err = (os.open(f"../{name}", WRITE, 0o600) for name in ("out", "err"))
+    try:
+        for name in (spec["folder"], "."):
+            os.chown(name, entry.pw_uid, entry.pw_gid)
+        child = subprocess.Popen(
+            spec["argv"],
+            executable=program,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            user=entry.pw_uid,
+            group=entry.pw_gid,
+            extra_groups=groups,
+            start_new_session=True,
+        )
+    except subprocess.SubprocessError as error:
+        raise Refused(f"cannot start {program} as {user}: {error}") from None
+    finally:
+        os.close(out)
+        os.close(err)
+    child.returncode = 0  # not its to wait for
+    return child.pid
+
+
+class OpenFiles:
+    """The limit of open files: lent to the child by lowering our own for a moment."""
+
+    def __init__(self) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self.ours = (hard, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.ours)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def lend(self, count: int) -> None:
+        soft = min(max(count, 16), self.ours[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, self.ours[1]))
+
+    def take_back(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.ours)
+
+    def pin(self, pid: int, count: int) -> None:
+        """The child's hard limit too. (Lowering our own could not be undone.)"""
+        most = min(max(count, 16), self.ours[1])
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))

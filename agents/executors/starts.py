@@ -1,0 +1,150 @@
+"""From a request to a running program, at most once for each (uid, token)."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from agents.executors import children, spawn
+from agents.executors.endings import Endings
+from agents.executors.held import Run
+from agents.executors.holder_log import Log
+from agents.executors.spawn import RanAlready, Refused
+from agents.executors.state import State
+
+IN_INTENT = (
+    "folder",
+    "slot",
+    "slot_cpu_s",
+    "slot_ooms",
+    "time_limit_s",
+    "grace_s",
+    "output_bytes",
+    "intent_at",
+)
+
+
+FACTS: dict[str, tuple[type, ...]] = {
+    "uid": (str,),
+    "token": (int,),
+    "argv": (list,),
+    "folder": (str,),
+    "env": (dict,),
+    "cpu": (int, type(None)),
+    "weight": (int,),
+    "memory": (int, type(None)),
+    "pids": (int,),
+    "open_files": (int,),
+    "output_bytes": (int,),
+    "time_limit_s": (int, float, type(None)),
+    "grace_s": (int, float),
+    "run_as": (str, type(None)),
+}
+
+
+def check(spec: dict[str, Any]) -> None:
+    """Raises TypeError or KeyError for what could trip us later."""
+    for name, kinds in FACTS.items():
+        if not isinstance(spec[name], kinds):
+            raise TypeError(f"{name} of a spec cannot be {spec[name]!r}")
+    if not spec["uid"].isascii() or len(spec["uid"].split()) != 1:
+        raise TypeError(f"not a uid: {spec['uid']!r}")
+
+
+class Starts:
+    def __init__(self, log: Log, state: State, endings: Endings) -> None:
+        self.log = log
+        self.state = state
+        self.endings = endings
+        self.groups = state.groups
+        self.open_files = spawn.OpenFiles()
+
+    def capabilities(self) -> dict[str, bool]:
+        return {**self.groups.capabilities(), "open_files": True}
+
+    def refuse(self, spec: dict[str, Any], reason: str) -> None:
+        said = " ".join(reason.split())
+        line = f"F {spec['uid']} {spec['token']} {time.time_ns()} {said}"
+        self.log.note(line)
+
+    def start(self, spec: dict[str, Any], *, durable: bool) -> None:
+        """Start it, or say why not; silent when this very attempt was dealt with."""
+        if not self._is_due(spec):
+            return
+        run = Run(
+            uid=spec["uid"],
+            token=spec["token"],
+            folder=spec["folder"],
+            time_limit_s=spec["time_limit_s"],
+            grace_s=spec["grace_s"],
+            output_bytes=spec["output_bytes"],
+            intent_at=time.clock_gettime(time.CLOCK_BOOTTIME),
+        )
+        try:
+            is_new = spawn.make_folder(run.folder)
+            if not is_new and spawn.highest_attempt(run.folder) > run.token:
+                return self.refuse(spec, "a later attempt was started here")
+            self._begin(run, spec, durable=durable)
+        except (Refused, OSError) as error:
+            self.state.forget(run)
+            self.refuse(spec, str(error))
+        except RanAlready:  # and our log has forgotten how it ended
+            self.state.forget(run)
+            stamp = time.time_ns()
+            self.log.note(f"E {run.uid} {run.token} {stamp} - l - -")
+
+    def _is_due(self, spec: dict[str, Any]) -> bool:
+        uid: str = spec["uid"]
+        token: int = spec["token"]
+        alive = self.state.runs.get(uid)
+        if alive is not None:
+            if alive.token != token:
+                self.refuse(spec, f"its attempt {alive.token} is still alive")
+            return False
+        seen = self.state.over.get(uid, -1)
+        if seen > token:
+            self.refuse(spec, f"a later attempt ({seen}) was started here")
+        return seen < token
+
+    def _begin(self, run: Run, spec: dict[str, Any], *, durable: bool) -> None:
+        slot = self.groups.take(spec["memory"], spec["weight"], spec["pids"])
+        run.group = slot
+        if slot is not None:
+            run.slot, run.slot_cpu_s, run.slot_ooms = slot.name, slot.cpu_s, slot.ooms
+        facts = json.dumps({name: getattr(run, name) for name in IN_INTENT})
+        self.state.runs[run.uid] = run
+        # killed inside the spawn: the next holder finds out what became of it
+        self.log.note(f"I {run.uid} {run.token} {facts}")
+        try:
+            spawn.mark_attempt(run.folder, run.token, durable=durable)
+            run.pid = self._spawn_inside(run, spec)
+        except BaseException:
+            if slot is not None:
+                self.groups.give_back(slot)
+            raise
+        at_ns, mono = time.time_ns(), time.monotonic()
+        seen = children.stat(run.pid)
+        run.begun = seen.begun if seen else 0
+        self.state.by_pid[run.pid] = run
+        self.endings.expect(run, mono)
+        self.log.note(
+            f"S {run.uid} {run.token} {at_ns} {run.pid} {run.begun} {mono:.3f} "
+            f"{run.slot or '-'}"
+        )
+        if slot is not None:
+            self.groups.limit_cpu(slot, spec["cpu"])
+
+    def _spawn_inside(self, run: Run, spec: dict[str, Any]) -> int:
+        files = spec["open_files"]
+        self.open_files.lend(files)
+        try:
+            if run.group is not None:
+                self.groups.enter(run.group)
+            pid = spawn.spawn(spec, run.name)
+        finally:
+            if run.group is not None:
+                self.groups.leave()
+            self.open_files.take_back()
+        self.open_files.pin(pid, files)
+        return pid
