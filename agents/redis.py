@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 WAKE_CHANNEL = "kos:wake"  # something changed that the controller should look at
 TIMEOUT_S = 1.0
+RedisError = redis.RedisError  # what every command here may raise
 
 
 @cache
@@ -31,9 +32,7 @@ def connection() -> redis.Redis:
 
 def blocking_connection() -> redis.Redis:
     """A client of one's own for commands that wait: BLMOVE, pub/sub."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True
-    )
+    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=TIMEOUT_S)
 
 
 def async_connection() -> redis.asyncio.Redis:

@@ -1,0 +1,80 @@
+"""What this installation and the caller's rights allow in a definition.
+
+registration.py says what a definition may look like anywhere; here stands what the
+configuration narrows: who may run programs outside a sandbox, as whom, from where.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents import live_config, names
+from agents.errors import Forbidden, Invalid
+
+UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the node
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """An empty `run_as_users` is nobody; an empty `entry_roots` is any folder."""
+
+    run_as_users: tuple[str, ...] = ()
+    entry_roots: tuple[str, ...] = ()
+
+
+def configured_rules(*, is_admin: bool) -> Rules:
+    """The configuration's rules; only an admin may name another user to run as."""
+    config = live_config.current()
+    users = config.security.run_as_users if is_admin else ()
+    return Rules(run_as_users=users, entry_roots=config.paths.entry_roots)
+
+
+def may_unsandboxed(role: str) -> bool:
+    """Whether this role may define agents that run outside a sandbox."""
+    needs_admin = live_config.current().security.subprocess_needs_admin
+    return role == "admin" or (role == "editor" and not needs_admin)
+
+
+def check(
+    raw: object, *, may_unsandboxed: bool, rules: Rules | None = None
+) -> dict[str, Any]:
+    """The spec of a definition this caller may make. Raises Invalid or Forbidden."""
+    from agents.registration import parse_agent  # pydantic: not in the lean processes
+
+    spec = parse_agent(raw)
+    check_allowed(spec, may_unsandboxed=may_unsandboxed, rules=rules)
+    return spec
+
+
+def check_allowed(
+    spec: Mapping[str, Any], *, may_unsandboxed: bool, rules: Rules | None = None
+) -> None:
+    """Raises Forbidden or Invalid where the rules (else the configured ones) say no."""
+    rules = rules or configured_rules(is_admin=may_unsandboxed)
+    if spec["exec_env"] in UNSANDBOXED:
+        if not may_unsandboxed:
+            env = spec["exec_env"]
+            raise _forbidden("exec_env", f"only an admin may define {env} agents")
+        _check_program(spec["entry_point"], rules)
+    user = spec["run_as"]
+    if user and user not in rules.run_as_users:
+        allowed = ", ".join(rules.run_as_users) or "nobody"
+        said = f"agents may run as {allowed} here, not as {user}"
+        raise _forbidden("run_as", f"{said} (security.run_as_users)")
+
+
+def _forbidden(field: str, said: str) -> Forbidden:
+    return Forbidden(f"{field}: {said}", {field: [said]})
+
+
+def _check_program(path: str, rules: Rules) -> None:
+    said = ""
+    if rules.entry_roots and not names.is_under(path, rules.entry_roots):
+        said = f"programs must be under {', '.join(rules.entry_roots)}"
+    elif "/" in path and os.path.isdir(path):
+        said = f"{path} is a folder, not a program"
+    if said:
+        raise Invalid(f"entry_point: {said}", {"entry_point": [said]})

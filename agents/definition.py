@@ -1,0 +1,183 @@
+"""The shape of a registration, field by field: what may be sent, in which bounds.
+
+Strict: nothing is coerced, an unknown key is a fault. Fields that others depend on come
+first, so that a rule finds them in `info.data` and all faults are told at once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    FailFast,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
+
+from agents import names
+from agents.definition_parts import (
+    MAX_ITEMS,
+    AgentId,
+    Backoff,
+    Cascade,
+    Docker,
+    Duration,
+    Hook,
+    Retries,
+    Strict,
+    fits_argv,
+    no_twins,
+    parse_ports,
+    widen_backoff,
+    widen_cascade,
+    widen_retries,
+)
+from agents.quantities import (
+    parse_bandwidth,
+    parse_cpu,
+    parse_duration,
+    parse_memory,
+)
+
+MAX_ARGUMENTS = 1_000
+MAX_VARIABLES = 200
+MAX_VALUE_BYTES = 32_768
+MAX_HOOKS = 20  # of all phases together
+MAX_GPUS = 64
+MAX_GRACE_S = 3_600.0
+
+Kind = Literal["persistent", "ephemeral", "cascading"]
+Environment = Literal["subprocess", "docker", "systemd", "sandbox"]
+PriorityWord = Literal["critical", "high", "medium", "low", "background"]
+Policy = Literal["always", "on-failure", "never"]
+
+bounded = (FailFast(), Field(max_length=MAX_ITEMS))
+Label = Annotated[str, AfterValidator(names.label)]
+Tag = Annotated[str, AfterValidator(names.tag)]
+Secret = Annotated[str, AfterValidator(names.secret)]
+Labels = Annotated[list[Label], *bounded, AfterValidator(no_twins)]
+Grace = Annotated[
+    float, BeforeValidator(partial(parse_duration, least_s=0, most_s=MAX_GRACE_S))
+]
+
+
+def short_value(text: str) -> str:
+    if len(text.encode()) > MAX_VALUE_BYTES:
+        raise ValueError(f"is longer than {MAX_VALUE_BYTES} bytes")
+    return text
+
+
+Variables = Annotated[
+    dict[
+        Annotated[str, AfterValidator(names.variable)],
+        Annotated[str, AfterValidator(short_value)],
+    ],
+    Field(max_length=MAX_VARIABLES),
+]
+Arguments = Annotated[
+    list[str],
+    FailFast(),
+    Field(max_length=MAX_ARGUMENTS),
+    AfterValidator(fits_argv),
+]
+CascadeItem = Annotated[Cascade, widen_cascade]
+
+
+class Definition(Strict):
+    """A registration as it is sent. `model_fields_set` tells what was stated."""
+
+    agent_id: AgentId
+    kind: Kind = "ephemeral"
+    exec_env: Environment
+    entry_point: Annotated[str, AfterValidator(names.program)]
+    args: Arguments = []
+    env: Variables = {}
+    docker: Docker | None = Field(None, validate_default=True)
+    priority: PriorityWord = "medium"
+    capabilities: Labels = []
+    tags: Annotated[list[Tag], *bounded, AfterValidator(no_twins)] = []
+    cpu: Annotated[int, BeforeValidator(parse_cpu)] = 100
+    gpu: Annotated[int, Field(ge=0, le=MAX_GPUS)] = 0
+    memory: Annotated[int, BeforeValidator(parse_memory)] = 128 * 10**6
+    bandwidth: Annotated[int, BeforeValidator(parse_bandwidth)] | None = None
+    ports: Annotated[dict[str, tuple[int, int]], PlainValidator(parse_ports)] = {}
+    requires: Labels = []
+    depends_on: Annotated[list[AgentId], *bounded, AfterValidator(no_twins)] = []
+    cascades: Annotated[list[CascadeItem], *bounded, AfterValidator(no_twins)] = []
+    hooks: Annotated[list[Hook], FailFast(), Field(max_length=MAX_HOOKS)] = []
+    timeout: Duration | None = None
+    retries: Annotated[Retries, widen_retries] = Retries()
+    restart: Policy | None = None
+    restart_backoff: Annotated[Backoff, widen_backoff] = Backoff()
+    grace_period: Grace = 10.0
+    secrets: Annotated[list[Secret], *bounded, AfterValidator(no_twins)] = []
+    run_as: Annotated[str, AfterValidator(names.user)] | None = None
+    enabled: bool = True
+    start_at_boot: bool = False
+
+    @field_validator("docker")
+    @classmethod
+    def docker_has_an_image(cls, docker: Docker | None, info: ValidationInfo) -> object:
+        environment = info.data.get("exec_env")
+        if docker is not None and environment not in (None, "docker"):
+            raise ValueError(f"goes with exec_env docker, not {environment}")
+        if environment != "docker" or (docker is not None and docker.image):
+            return docker
+        image = f"kos/{info.data.get('agent_id', 'agent').lower()}"
+        try:
+            names.image(image)
+        except ValueError:
+            raise ValueError(
+                f"name an image: {image} cannot be the name of one"
+            ) from None
+        return (docker or Docker()).model_copy(update={"image": image})
+
+    @field_validator("depends_on")
+    @classmethod
+    def not_on_itself(cls, ids: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("agent_id") in ids:
+            raise ValueError("an agent cannot depend on itself")
+        return ids
+
+    @field_validator("cascades")
+    @classmethod
+    def not_into_itself(
+        cls, cascades: list[Cascade], info: ValidationInfo
+    ) -> list[Cascade]:
+        if info.data.get("agent_id") in [c.agent for c in cascades]:
+            raise ValueError("an agent that triggers itself would never end")
+        return cascades
+
+    @field_validator("retries")
+    @classmethod
+    def not_of_a_persistent_agent(
+        cls, retries: Retries, info: ValidationInfo
+    ) -> Retries:
+        if info.data.get("kind") == "persistent" and retries.limit:
+            raise ValueError("a persistent agent is restarted; use restart instead")
+        return retries
+
+    @field_validator("restart")
+    @classmethod
+    def only_of_a_persistent_agent(
+        cls, policy: str | None, info: ValidationInfo
+    ) -> str | None:
+        kind = info.data.get("kind")
+        if policy not in (None, "never") and kind not in (None, "persistent"):
+            raise ValueError(f"an agent of kind {kind} is retried; use retries instead")
+        return policy
+
+    @field_validator("run_as")
+    @classmethod
+    def only_where_a_user_matters(
+        cls, user: str | None, info: ValidationInfo
+    ) -> str | None:
+        environment = info.data.get("exec_env")
+        if user and environment in ("docker", "sandbox"):
+            raise ValueError(f"goes with subprocess and systemd, not {environment}")
+        return user

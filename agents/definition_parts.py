@@ -1,0 +1,203 @@
+"""The parts of a registration that have a shape of their own: docker, retries, hooks…
+
+Short forms are widened here: 3 retries are {"limit": 3}, a cascade's name means "on
+success". Every rule raises ValueError with one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from functools import partial
+from itertools import pairwise
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    field_validator,
+)
+
+from agents import names
+from agents.quantities import parse_duration, shown
+
+MAX_ARGUMENT_BYTES = 131_071  # Linux: MAX_ARG_STRLEN less its NUL
+MAX_ARGV_BYTES = 1_000_000  # half of what Linux gives argv and env together
+MAX_ITEMS = 64  # of a list of names
+MAX_RETRIES = 100
+
+Item = TypeVar("Item")
+AgentId = Annotated[str, AfterValidator(names.agent_id)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Factor = Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Phase = Literal["pre-start", "post-start", "on-shutdown"]
+
+
+def no_twins(items: list[Item]) -> list[Item]:
+    """Raises ValueError naming the first item that comes twice."""
+    seen: set[str] = set()
+    for item in items:
+        if (text := str(item)) in seen:
+            raise ValueError(f"{shown(text)} is named twice")
+        seen.add(text)
+    return items
+
+
+def fits_argv(arguments: list[str]) -> list[str]:
+    """Raises ValueError where Linux would refuse to start a program with these."""
+    sizes = [len(a.encode()) for a in arguments]
+    if any(size > MAX_ARGUMENT_BYTES for size in sizes):
+        raise ValueError(f"one argument is longer than {MAX_ARGUMENT_BYTES} bytes")
+    if sum(sizes) + 9 * len(sizes) > MAX_ARGV_BYTES:
+        raise ValueError(f"all arguments together exceed {MAX_ARGV_BYTES} bytes")
+    return arguments
+
+
+def ending(item: object) -> int | str:
+    """An exit code of 1 to 255, or the name of a signal."""
+    if isinstance(item, int) and not isinstance(item, bool) and 1 <= item <= 255:
+        return item
+    if isinstance(item, str) and item in signal.Signals.__members__:
+        return item
+    raise ValueError(
+        f"{shown(item)} is neither an exit code (1 to 255) "
+        'nor the name of a signal such as "SIGKILL"'
+    )
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Mount(Strict):
+    source: Annotated[str, AfterValidator(names.mount_source)]
+    target: Annotated[str, AfterValidator(names.absolute)]
+    read_only: bool = True
+
+
+class Docker(Strict):
+    image: Annotated[str, AfterValidator(names.image)] | None = None
+    network: str = "none"
+    mounts: Annotated[list[Mount], FailFast(), Field(max_length=MAX_ITEMS)] = []
+    user: Annotated[str, AfterValidator(names.container_user)] | None = None
+    workdir: Annotated[str, AfterValidator(names.absolute)] | None = None
+
+    @field_validator("network")
+    @classmethod
+    def own_network(cls, name: str) -> str:
+        if name == "host" or name.startswith("container:"):
+            raise ValueError(f"{shown(name)} would share somebody else's network")
+        return names.label(name)
+
+    @field_validator("workdir")
+    @classmethod
+    def real_folder(cls, path: str | None) -> str | None:
+        if path and names.is_under(path, names.KERNEL_FOLDERS):
+            raise ValueError(f"{shown(path)} is not a folder to work in")
+        return path
+
+
+class Cascade(Strict):
+    agent: AgentId
+    on: Literal["success", "failure", "finish"] = "success"
+
+
+class Retries(Strict):
+    limit: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 0
+    delay: Duration = 1.0
+    factor: Factor = 2.0
+    max_delay: Duration = 300.0
+    jitter: Share = 0.1
+    on: Annotated[
+        list[Annotated[int | str, BeforeValidator(ending)]],
+        FailFast(),
+        Field(max_length=MAX_ITEMS),
+        AfterValidator(no_twins),
+    ] = []
+
+
+class Backoff(Strict):
+    delay: Duration = 1.0
+    factor: Factor = 2.0
+    max_delay: Duration = 300.0
+    reset_after: Duration = 60.0
+
+
+class Hook(Strict):
+    when: Phase
+    run: Annotated[list[str], FailFast(), Field(min_length=1, max_length=100)]
+    timeout: Duration = 30.0
+
+    @field_validator("run")
+    @classmethod
+    def a_program_and_plain_arguments(cls, run: list[str]) -> list[str]:
+        for text in run:
+            if "{{" in text or "{%" in text:
+                raise ValueError(
+                    f"templates are not filled in here: {shown(text)} would be passed "
+                    "as it stands"
+                )
+        names.program(run[0])
+        return fits_argv(run)
+
+
+def widened(value: object, *, key: str, scalars: tuple[type, ...], form: str) -> Any:
+    """{key: value} for the short form of an object; an object as it came."""
+    if isinstance(value, scalars) and not isinstance(value, bool):
+        return {key: value}
+    if not isinstance(value, dict | BaseModel):
+        raise ValueError(f"must be {form}, not {shown(value)}")
+    return value
+
+
+def _short(key: str, *scalars: type, form: str) -> BeforeValidator:
+    return BeforeValidator(partial(widened, key=key, scalars=scalars, form=form))
+
+
+widen_retries = _short(
+    "limit", int, float, form='a number of retries or an object such as {"limit": 3}'
+)
+widen_backoff = _short(
+    "delay", int, float, str, form='a duration or an object such as {"delay": "5s"}'
+)
+widen_cascade = _short(
+    "agent", str, form='the id of an agent or {"agent": …, "on": "success"}'
+)
+
+
+def parse_ports(value: Any) -> dict[str, tuple[int, int]]:
+    """Name -> first and last port, of [8080, "9000-9010"] or {"http": 8080}."""
+    if isinstance(value, list):
+        value = {str(item): item for item in no_twins(value)}
+    if not isinstance(value, dict):
+        raise ValueError('must be a list of ports or an object such as {"http": 8080}')
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f"has more than {MAX_ITEMS} entries")
+    ports = {name: _port_range(item) for name, item in value.items()}
+    for name in ports:
+        names.label(name)
+    _refuse_overlap(list(ports.values()))
+    return ports
+
+
+def _port_range(item: object) -> tuple[int, int]:
+    text = str(item) if isinstance(item, int | str) else ""
+    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", text, re.ASCII)
+    if isinstance(item, bool) or match is None:
+        raise ValueError(f'{shown(item)} is not a port or a range such as "8000-8010"')
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= last <= 65_535:
+        raise ValueError(f"{shown(item)} must lie between 1 and 65535, low end first")
+    return first, last
+
+
+def _refuse_overlap(ranges: list[tuple[int, int]]) -> None:
+    ordered = sorted(ranges)
+    for (_, last), (first, _) in pairwise(ordered):
+        if first <= last:
+            raise ValueError(f"port {first} is named twice")
