@@ -1,4 +1,9 @@
+"""Where the scheduler hangs itself into the registry, which knows nothing of it."""
+
 from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
 
 from django.apps import AppConfig
 
@@ -9,7 +14,15 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell the registry's lists what only the scheduler knows of an agent."""
-        from agents import listing
+        from agents import agent_registry, listing
         from scheduling import queries
 
         listing.extra_columns.extend([queries.agent_columns, queries.next_due])
+        agent_registry.retiring.connect(end_schedules)
+
+
+def end_schedules(*, agent: Any, actor: str, now: datetime, **signal: Any) -> None:
+    """An agent that is retired takes its schedules along, in the same transaction."""
+    from scheduling import schedules  # pydantic: not in the lean processes
+
+    schedules.end_all(agent, actor=actor, now=now)

@@ -21,7 +21,7 @@ MAX_LINES = 10_000
 
 SETTING = re.compile(
     r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^\s=]+))"""
-    r"""\s*=\s*(?P<value>.*?)\s*"""
+    r"""\s*=(?P<value>.*)"""
 )
 TIMES = re.compile(r"\s*(?P<rule>@\S+|\S+(?:[ \t]+\S+){4})(?:[ \t]+(?P<rest>.*))?")
 USER = re.compile(r"(?P<user>\S+)(?:[ \t]+(?P<command>.*))?")
@@ -60,7 +60,7 @@ def parse(
     """Every line of a crontab, in order.
 
     `system`: entries have a user column; None finds out by whether the sixth word of
-    every entry is one of `users`.
+    most entries is one of `users`.
     """
     rows = text.split("\n")
     if rows[-1] == "":
@@ -72,15 +72,17 @@ def parse(
 
 
 def looks_like_system(rows: Iterable[str], users: Collection[str]) -> bool:
-    """Whether each entry names a known user before a command."""
-    columns = []
+    """Whether most entries name a known user before a command."""
+    named = []
     for row in rows:
         if _is_blank(row) or row.lstrip().startswith("#") or SETTING.fullmatch(row):
             continue
         times = TIMES.fullmatch(row)
         sixth = USER.fullmatch(times["rest"] or "") if times else None
-        columns.append(bool(sixth and sixth["command"] and sixth["user"] in users))
-    return bool(columns) and all(columns)
+        command = (sixth["command"] or "") if sixth else ""
+        has_command = command != "" and not command.startswith("-")  # else an option
+        named.append(bool(sixth and sixth["user"] in users and has_command))
+    return sum(named) * 2 > len(named)
 
 
 def _is_blank(row: str) -> bool:
@@ -119,7 +121,7 @@ def _unreadable(row: str) -> str:
 
 def _setting(match: re.Match[str], settings: dict[str, str]) -> tuple[Outcome, str]:
     name = next(n for n in match.group("double", "single", "plain") if n is not None)
-    value = match["value"]
+    value = match["value"].strip(" \t")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]
     if name in MAIL:
@@ -150,6 +152,7 @@ def _job(row: str, system: bool, settings: dict[str, str]) -> Job:
     command, after = split_at_percent(rest)
     if not command.strip():
         raise ValueError("has no command before the %")
+    rule = " ".join(rule.split())
     return Job(rule, command, stdin_of(after) if after else None, user, settings)
 
 

@@ -99,10 +99,11 @@ def _series(plan: Plan, now: datetime) -> None:
     after = as_moved(schedule, plan.series)
     plan.rule_after = rule_text(after.kind, after.rule)
     plan.human = human_of(after)
-    following = plan.scope == "following"
-    first = plan.target.nominal_at - TICK if following else schedule.cursor_at
-    until = max(now, plan.target.nominal_at) + COUNTED_AHEAD
-    plan.changed_count = max(1, timetable_of(schedule).count(first, until))
+    first, begin = schedule.cursor_at, now
+    if plan.scope == "following":
+        first, begin = plan.target.nominal_at - TICK, plan.target.nominal_at
+    changed = timetable_of(schedule).count(first, begin + COUNTED_AHEAD)
+    plan.changed_count = max(1, changed)
 
 
 def as_moved(schedule: Schedule, columns: dict[str, Any]) -> Schedule:

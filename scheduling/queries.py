@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max, Min
+from django.db.models import Min, OuterRef, Subquery
 
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
+from scheduling import live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
 
@@ -47,12 +48,9 @@ def status_of(seen: Newest) -> str:
 
 def newest_runs(agent_pks: Iterable[int]) -> Mapping[int, Run]:
     """The newest run of each agent that has one."""
-    newest = (
-        Run.objects.filter(agent_id__in=list(agent_pks))
-        .values("agent_id")
-        .annotate(last=Max("id"))
-        .values_list("last", flat=True)
-    )
+    last = Run.objects.filter(agent=OuterRef("pk")).order_by("-id").values("id")[:1]
+    agents = Agent.objects.filter(pk__in=list(agent_pks)).order_by()
+    newest = agents.values_list(Subquery(last), flat=True)
     few = Run.objects.only("agent_id", "state", "attempt", "started_at")
     return {run.agent_id: run for run in few.filter(pk__in=list(newest))}
 
@@ -62,8 +60,8 @@ def agent_columns(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:
     pks = [a.pk for a in agents]
     newest = newest_runs(pks)
     live: dict[int, dict[str, RunState]] = {}
-    unfinished = Run.objects.filter(agent_id__in=pks).exclude(state__in=FINAL)
-    for pk, uid, state in unfinished.values_list("agent_id", "uid", "state"):
+    began = live_runs.began().order_by()  # few: no more than there are slots
+    for pk, uid, state in began.values_list("agent_id", "uid", "state"):
         live.setdefault(pk, {})[uid] = S(state)
     return {a.pk: _columns(a, newest.get(a.pk), live.get(a.pk, {})) for a in agents}
 

@@ -93,7 +93,7 @@ def listed(numbers: set[int]) -> str:
     return ",".join(map(str, sorted(numbers)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(changes, minutes, early_hours)
 def test_fixed_local_times_run_once_and_after_a_gap(
     change: tuple[str, date], m: set[int], h: set[int]
@@ -102,7 +102,7 @@ def test_fixed_local_times_run_once_and_after_a_gap(
     assert ours(*change, f"{listed(m)} {listed(h)} * * *") == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(changes, st.sampled_from([1, 5, 7, 15, 20, 30, 45]))
 def test_every_so_many_minutes_runs_in_every_real_hour(
     change: tuple[str, date], step: int
@@ -111,7 +111,7 @@ def test_every_so_many_minutes_runs_in_every_real_hour(
     assert ours(*change, f"*/{step} * * * *") == wanted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(changes, minutes)
 def test_a_minute_of_every_hour_runs_in_every_real_hour(
     change: tuple[str, date], m: set[int]
@@ -120,7 +120,7 @@ def test_a_minute_of_every_hour_runs_in_every_real_hour(
     assert ours(*change, f"{listed(m)} * * * *") == wanted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(changes, st.sampled_from([2, 3, 4, 6]), st.integers(0, 59))
 def test_every_so_many_hours_runs_in_every_real_hour_that_fits(
     change: tuple[str, date], step: int, minute: int
@@ -131,7 +131,7 @@ def test_every_so_many_hours_runs_in_every_real_hour_that_fits(
     assert ours(*change, f"{minute} */{step} * * *") == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(changes, minutes, early_hours, overrides)
 def test_the_override_holds_for_fixed_times(
     change: tuple[str, date], m: set[int], h: set[int], dst: str
@@ -140,14 +140,14 @@ def test_the_override_holds_for_fixed_times(
     assert ours(*change, f"{listed(m)} {listed(h)} * * *", dst) == wanted
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(changes, st.sampled_from([10, 20, 30]))
 def test_seconds_run_in_every_real_minute(change: tuple[str, date], step: int) -> None:
     wanted = expected(*change, lambda t: t.second % step == 0, "real", step_s=10)
     assert ours(*change, f"*/{step} * * * * *") == wanted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(changes, st.sets(st.integers(0, 6), min_size=1, max_size=3), early_hours)
 def test_days_of_the_week_are_those_the_clocks_show(
     change: tuple[str, date], days: set[int], h: set[int]
@@ -161,8 +161,8 @@ def test_days_of_the_week_are_those_the_clocks_show(
     assert ours(*change, f"30 {listed(h)} * * {listed(days)}") == wanted
 
 
-@settings(max_examples=60, deadline=None)
-@given(changes, st.integers(1, 5_000), st.integers(0, 86_399))
+@settings(max_examples=30, deadline=None)
+@given(changes, st.integers(30, 5_000), st.integers(0, 86_399))
 def test_an_interval_is_exact_whatever_the_clocks_do(
     change: tuple[str, date], every_s: int, offset_s: int
 ) -> None:
@@ -172,7 +172,7 @@ def test_an_interval_is_exact_whatever_the_clocks_do(
     trigger = IntervalTrigger(anchor, timedelta(seconds=every_s))
     wanted = [
         anchor + timedelta(seconds=n)
-        for n in range(0, offset_s + 86_400, every_s)
+        for n in range(0, offset_s + 86_401, every_s)
         if start < anchor + timedelta(seconds=n) <= start + DAY
     ]
     assert firings(trigger, start, start + DAY, at_most=100_000) == wanted
@@ -181,8 +181,9 @@ def test_an_interval_is_exact_whatever_the_clocks_do(
 
 @pytest.mark.parametrize(("zone", "day"), CHANGES)
 def test_a_one_off_is_its_instant(zone: str, day: date) -> None:
-    at = datetime(day.year, day.month, day.day, 2, 30, tzinfo=ZoneInfo(zone))
-    trigger = RunAtTrigger(at.astimezone(UTC))
+    shown = datetime(day.year, day.month, day.day, 2, 30, tzinfo=ZoneInfo(zone))
+    at = shown.astimezone(UTC)
+    trigger = RunAtTrigger(at)
     assert firings(trigger, at - DAY, at + DAY, at_most=9) == [at]
 
 

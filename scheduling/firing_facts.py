@@ -1,0 +1,93 @@
+"""What a pass of firing has to know of the database: few statements for many schedules.
+
+Each is written so that an index bounds it by what is live or to come, never by how
+much has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db.models import BooleanField, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from scheduling.models import Occurrence, Run, Schedule
+from scheduling.run_state import FINAL
+
+if TYPE_CHECKING:
+    from scheduling.firing_turn import Turn
+
+# Said in these words the condition is that of the index one_live_run_per_occurrence.
+NOT_OVER = "NOT ({table}.state IN ({states}))".format(
+    table=Run._meta.db_table, states=", ".join(f"'{s}'" for s in sorted(FINAL))
+)
+
+
+@dataclass(slots=True)
+class Facts:
+    """By schedule, as primary keys: rows by their key, and live runs."""
+
+    rows: dict[int, dict[str, Occurrence]] = field(default_factory=dict)
+    live: dict[int, list[int]] = field(default_factory=dict)
+
+
+def due_schedules(now: datetime, limit: int) -> list[Schedule]:
+    due = Schedule.objects.filter(next_due_at__lte=now, ended_at=None)
+    return list(due.select_related("agent__current").order_by("next_due_at")[:limit])
+
+
+def fresh(schedule: Schedule, now: datetime) -> Schedule | None:
+    """The schedule as it is now, if it is still due."""
+    due = Schedule.objects.filter(pk=schedule.pk, next_due_at__lte=now)
+    return due.select_related("agent__current").first()
+
+
+def read(turns: Collection[Turn], now: datetime) -> Facts:
+    facts = Facts(rows=_rows(turns, now))
+    concerned = [t.schedule for t in turns if t.may_overlap]
+    if concerned:
+        facts.live = live_runs(concerned)
+    return facts
+
+
+def _rows(turns: Collection[Turn], now: datetime) -> dict[int, dict[str, Occurrence]]:
+    """Rows with a key we are about to use, and all that are still planned."""
+    pks = [t.schedule.pk for t in turns]
+    keys = {key for t in turns for key in t.keys}
+    found = Occurrence.objects.filter(
+        Q(schedule_id__in=pks, key__in=keys)
+        | Q(schedule_id__in=pks, due_at__gt=now, state="planned")
+        | Q(schedule__next_due_at__lte=now, due_at__lte=now, state="planned")
+    )
+    rows: dict[int, dict[str, Occurrence]] = {}
+    for row in found:
+        rows.setdefault(row.schedule_id, {})[row.key] = row
+    return rows
+
+
+def live_runs(schedules: Collection[Schedule]) -> dict[int, list[int]]:
+    """Primary keys of runs that are not over, by schedule. Of a persistent agent every
+    live run counts, whoever asked for it."""
+    wanted = {s.pk for s in schedules}
+    of_agent: dict[int, list[int]] = {}
+    for schedule in schedules:
+        if schedule.agent.kind == "persistent":
+            of_agent.setdefault(schedule.agent_id, []).append(schedule.pk)
+    live = not_over({s.agent_id for s in schedules}).filter(
+        Q(schedule_id__in=wanted) | Q(agent_id__in=of_agent)
+    )
+    found: dict[int, list[int]] = {}
+    for pk, agent, schedule_pk in live.values_list("pk", "agent_id", "schedule_id"):
+        for concerned in of_agent.get(agent, [schedule_pk]):
+            found.setdefault(concerned, []).append(pk)
+    return found
+
+
+def not_over(agents: Iterable[int]) -> QuerySet[Run]:
+    """Live runs of the agents."""
+    live = RawSQL(NOT_OVER, [], output_field=BooleanField())  # type: ignore[no-untyped-call]
+    # any key is greater than ""; saying so lets the index be used to its second column
+    return Run.objects.filter(live, agent_id__in=list(agents), occurrence_key__gt="")

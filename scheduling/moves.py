@@ -1,0 +1,107 @@
+"""Drag and drop: move or resize an occurrence, it and what follows, or all of them.
+
+"this" puts the one occurrence elsewhere and keeps its id; "following" splits the
+series there, the boundary belonging to the new one; "all" says the rule anew where it
+can be said, else keeps an offset beside it. A dry run tells the same and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from agents.errors import Forbidden, Refused
+from agents.http import iso
+from scheduling import feasibility, schedules
+from scheduling.feasibility import Verdict
+from scheduling.move_input import Wish
+from scheduling.move_plans import Plan, plan_move
+from scheduling.move_targets import Target, find_target
+from scheduling.move_writes import apply_plan
+
+FARTHEST = timedelta(days=366)  # a drag further than this is a slip of the hand
+MOST_IN_BULK = 1_000
+
+
+def move(
+    occurrence_id: str, wish: Wish, *, actor: str, now: datetime, may_edit: bool
+) -> dict[str, Any]:
+    """Move one occurrence as wished. `may_edit`: the caller may change schedules, not
+    only single occurrences.
+
+    Raises NotFound, ChangedMeanwhile for a stale `base_version`, NotAllowedNow for
+    what runs, has run or was passed over, Refused for a time it cannot go to.
+    """
+    target = find_target(occurrence_id, now)
+    if wish.base_version is not None:
+        schedules.check_version(target.schedule, wish.base_version)
+    if wish.scope != "this" and not target.is_one_off and not may_edit:
+        raise Forbidden("moving more than this one occurrence needs the role editor")
+    check_time(wish, now)
+    plan = plan_move(target, wish, now)
+    verdict = verdict_of(target, wish, now)
+    token = None
+    if not wish.dry_run:
+        token = apply_plan(plan, actor=actor, now=now)
+    return answer(plan, verdict, token)
+
+
+def check_time(wish: Wish, now: datetime) -> None:
+    if wish.start < now:
+        raise Refused(f"{iso(wish.start)} is in the past", {"start": ["in the past"]})
+    if wish.start > now + FARTHEST:
+        said = "more than a year ahead"
+        raise Refused(f"{iso(wish.start)} is {said}", {"start": [said]})
+
+
+def verdict_of(target: Target, wish: Wish, now: datetime) -> Verdict:
+    return feasibility.verdict(
+        target.schedule.agent,
+        wish.start,
+        wish.end,
+        exclude_occurrence=target.occurrence_id,
+        now=now,
+        node=wish.node,
+    )
+
+
+def answer(plan: Plan, verdict: Verdict, token: str | None) -> dict[str, Any]:
+    schedule = plan.target.schedule
+    return {
+        "changed_count": plan.changed_count,
+        "rule_before": plan.rule_before,
+        "rule_after": plan.rule_after,
+        "human_before": plan.human_before,
+        "human": plan.human,
+        "conflicts": [{"text": text} for text in verdict.conflicts],
+        "suggestions": [
+            {"start": iso(s.start), "text": s.text} for s in verdict.suggestions
+        ],
+        "undo_token": token,
+        "version": schedule.version,
+        "schedule": plan.made.uid if plan.made is not None else schedule.uid,
+        "feasible": verdict.feasible,
+        "reason": verdict.reason,
+    }
+
+
+def shift_many(
+    ids: list[str], shift_s: int, *, actor: str, now: datetime
+) -> dict[str, Any]:
+    """Move many single occurrences by the same seconds: all or none.
+
+    Raises what `move` raises, for the first that cannot go.
+    """
+    tokens = []
+    with transaction.atomic():
+        for occurrence_id in ids:
+            target = find_target(occurrence_id, now)
+            start = target.due_at + timedelta(seconds=shift_s)
+            wish = Wish(start=start, end=None, timeout_s=target.timeout_s)
+            check_time(wish, now)
+            plan = plan_move(target, wish, now)
+            tokens.append(apply_plan(plan, actor=actor, now=now))
+    return {"changed_count": len(ids), "undo_tokens": tokens}

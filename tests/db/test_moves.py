@@ -1,0 +1,415 @@
+"""Drag and drop: one occurrence, it and what follows, or the whole series."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agents.errors import (
+    ChangedMeanwhile,
+    Forbidden,
+    Invalid,
+    NotAllowedNow,
+    NotFound,
+    Refused,
+)
+from agents.models import Event, Node
+from scheduling import moves, previews, runs, schedules, undo
+from scheduling.models import Occurrence, Schedule
+from scheduling.move_input import parse_wish
+from scheduling.run_state import RunState
+from scheduling.triggers.base import key_of
+from tests.db.schedule_fixtures import (
+    NOON,
+    PERSON,
+    again,
+    at,
+    fire,
+    gaps_of,
+    outcomes,
+    plan,
+    runs_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def move(
+    schedule: Schedule,
+    nominal: datetime,
+    start: datetime,
+    *,
+    now: datetime = NOON,
+    may_edit: bool = True,
+    **raw: Any,
+) -> dict[str, Any]:
+    body = {"start": start.isoformat(), **raw}
+    return moves.move(
+        f"{schedule.uid}@{key_of(nominal)}",
+        parse_wish(body),
+        actor=PERSON,
+        now=now,
+        may_edit=may_edit,
+    )
+
+
+def take_back(answer: dict[str, Any], now: datetime = NOON) -> Schedule:
+    token = answer["undo_token"]
+    return undo.undo(token, actor=PERSON, now=now, may_edit=True)
+
+
+def hours(schedule: Schedule, count: int = 3, after: datetime = NOON) -> list[str]:
+    found = previews.preview(again(schedule), after=after, count=count)
+    return [f"{f:%d %H:%M}" for f in found.firings]
+
+
+@pytest.fixture
+def daily(agent: Any) -> Schedule:
+    return plan(agent, cron="0 13 * * *")
+
+
+def test_only_this_one_moves_and_keeps_its_id(daily: Schedule) -> None:
+    answer = move(daily, at("13:00"), at("15:30"))
+    assert (answer["changed_count"], answer["version"]) == (1, 2)
+    assert hours(daily) == ["23 15:30", "24 13:00", "25 13:00"]
+    row = Occurrence.objects.get(schedule=daily)
+    assert (row.key, row.due_at) == ("20261123T130000Z", at("15:30"))
+    assert fire(at("13:00")) == 0
+    assert fire(at("15:30")) == 1
+    assert runs_of(daily)[0].occurrence_key.endswith("@20261123T130000Z")
+
+
+def test_it_can_be_moved_again_and_ahead_of_its_time(daily: Schedule) -> None:
+    move(daily, at("13:00"), at("15:30"))
+    move(daily, at("13:00"), at("12:10"))
+    assert fire(at("12:10")) == 1
+    assert fire(at("13:00")) == 0
+    assert hours(daily, after=at("13:00")) == ["24 13:00", "25 13:00", "26 13:00"]
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(daily: Schedule) -> None:
+    answer = move(daily, at("13:00"), at("15:30"), dry_run=True, scope="all")
+    assert answer["rule_after"] == "30 15 * * *"
+    assert (answer["human_before"], answer["human"]) == (
+        "At 13:00 (UTC)",
+        "At 15:30 (UTC)",
+    )
+    assert answer["changed_count"] == 30
+    assert answer["undo_token"] is None
+    assert (again(daily).rule, again(daily).version) == ("0 13 * * *", 1)
+    assert not Event.objects.filter(kind__contains="moved").exists()
+
+
+def test_a_move_of_one_is_taken_back(daily: Schedule) -> None:
+    answer = move(daily, at("13:00"), at("15:30"))
+    take_back(answer)
+    assert hours(daily) == ["23 13:00", "24 13:00", "25 13:00"]
+    assert fire(at("13:00")) == 1
+    assert fire(at("15:30")) == 0
+
+
+def test_a_move_cannot_be_taken_back_to_a_time_that_passed(daily: Schedule) -> None:
+    answer = move(daily, at("13:00"), at("15:30"))
+    fire(at("14:00"))
+    with pytest.raises(NotAllowedNow, match="passed"):
+        take_back(answer, at("14:00"))
+
+
+def test_the_end_is_the_time_limit(daily: Schedule) -> None:
+    move(daily, at("13:00"), at("13:00"), end="2026-11-23T13:10:00Z")
+    fire(at("13:00"))
+    assert runs_of(daily)[0].timeout_s == 600
+
+
+def test_it_can_be_put_on_a_node(daily: Schedule) -> None:
+    node = Node.objects.create(
+        name="a", cpu_millis=4000, memory_bytes=8 * 10**9, environments=["subprocess"]
+    )
+    move(daily, at("13:00"), at("14:00"), node="a")
+    fire(at("14:00"))
+    assert runs_of(daily)[0].pinned_node == node
+    with pytest.raises(Invalid):
+        move(daily, at("2026-11-24T13:00"), at("2026-11-24T14:00"), node="b")
+    with pytest.raises(Invalid):
+        parse_wish({"start": "2027-01-01T00:00:00Z", "node": "a", "scope": "all"})
+
+
+def test_all_rewrites_the_rule_where_cron_can_say_it(agent: Any) -> None:
+    schedule = plan(agent, cron="30 22 * * FRI")
+    friday = at("2026-11-27T22:30")
+    answer = move(schedule, friday, friday + timedelta(hours=2), scope="all")
+    assert answer["rule_after"] == again(schedule).rule == "30 0 * * 6"
+    assert hours(schedule, 2) == ["28 00:30", "05 00:30"]
+
+
+def test_all_keeps_an_offset_where_cron_cannot_say_it(agent: Any) -> None:
+    schedule = plan(agent, cron="0 9 L * *")
+    last = at("2026-11-30T09:00")
+    answer = move(schedule, last, last + timedelta(hours=25), scope="all")
+    row = again(schedule)
+    assert (row.rule, row.shift_s) == ("0 9 L * *", 90_000)
+    assert answer["human"].endswith(", 1 day and 1 hour later (UTC)")
+    assert hours(schedule, 2) == ["01 10:00", "01 10:00"]
+    assert (take_back(answer).shift_s, hours(schedule, 1)) == (0, ["30 09:00"])
+
+
+def test_all_moves_by_what_clocks_show(agent: Any) -> None:
+    """Over the change of the clocks a day later is still the same time of day."""
+    schedule = plan(agent, cron="0 9 * * SAT", timezone="Europe/Berlin")
+    saturday = at("2027-03-27T08:00")
+    move(schedule, saturday, at("2027-03-28T07:00"), scope="all")
+    assert again(schedule).rule == "0 9 * * 0"
+
+
+def test_all_does_not_run_again_what_has_run(daily: Schedule) -> None:
+    fire(at("13:00"))
+    answer = move(
+        daily,
+        at("2026-11-24T13:00"),
+        at("2026-11-24T15:00"),
+        now=at("13:30"),
+        scope="all",
+    )
+    assert fire(at("15:00")) == 0
+    assert hours(daily, 1, at("13:30")) == ["24 15:00"]
+    take_back(answer, at("13:40"))
+    assert hours(daily, 1, at("13:40")) == ["24 13:00"]
+    assert len(runs_of(daily)) == 1
+
+
+def test_all_tells_of_an_occurrence_whose_new_time_has_passed(daily: Schedule) -> None:
+    move(
+        daily,
+        at("2026-11-24T13:00"),
+        at("2026-11-24T11:00"),
+        now=at("12:30"),
+        scope="all",
+    )
+    row = Occurrence.objects.get(schedule=daily)
+    assert (row.state, row.key) == ("skipped", "20261123T110000Z")
+    assert "its new time had passed" in row.reason
+    assert hours(daily, 1) == ["24 11:00"]
+
+
+def test_all_leaves_what_was_put_elsewhere_by_hand(daily: Schedule) -> None:
+    move(daily, at("2026-11-24T13:00"), at("2026-11-24T20:00"))
+    answer = move(daily, at("2026-11-25T13:00"), at("2026-11-25T14:00"), scope="all")
+    assert hours(daily) == ["23 14:00", "24 20:00", "25 14:00"]
+    take_back(answer)
+    assert hours(daily) == ["23 13:00", "24 20:00", "25 13:00"]
+
+
+def test_following_splits_the_series_at_the_boundary(daily: Schedule) -> None:
+    answer = move(
+        daily, at("2026-11-25T13:00"), at("2026-11-25T16:00"), scope="following"
+    )
+    made = Schedule.objects.get(split_from=daily)
+    assert answer["schedule"] == made.uid
+    assert hours(daily) == ["23 13:00", "24 13:00"]
+    assert hours(made) == ["25 16:00", "26 16:00", "27 16:00"]
+    assert again(daily).end_at == at("2026-11-25T13:00")
+    split = Event.objects.get(kind="schedule.split")
+    assert split.data["into"] == made.uid
+
+
+def test_a_split_is_taken_back_whole(daily: Schedule) -> None:
+    answer = move(
+        daily, at("2026-11-23T13:00"), at("2026-11-23T16:00"), scope="following"
+    )
+    made = Schedule.objects.get(split_from=daily)
+    assert again(daily).ended_at is not None  # nothing was left before the boundary
+    take_back(answer)
+    assert hours(daily) == ["23 13:00", "24 13:00", "25 13:00"]
+    assert again(daily).ended_at is None
+    assert hours(made) == []
+
+
+def test_an_interval_gets_a_new_anchor(agent: Any) -> None:
+    schedule = plan(agent, interval="6h")
+    answer = move(schedule, at("18:00"), at("19:20"), scope="all")
+    assert hours(schedule, 2) == ["23 19:20", "24 01:20"]
+    take_back(answer)
+    assert hours(schedule, 2) == ["23 18:00", "24 00:00"]
+    split = move(schedule, at("2026-11-24T00:00"), at("2026-11-24T00:40"),
+                 scope="following")  # fmt: skip
+    made = schedules.find(split["schedule"])
+    assert (hours(schedule), hours(made, 2)) == (["23 18:00"], ["24 00:40", "24 06:40"])
+    assert split["human"] == (
+        "Every 6 hours, counted from Tue 24 Nov 2026 at 00:40 (UTC)"
+    )
+
+
+def test_a_one_off_gets_a_new_time_and_keeps_its_id(agent: Any) -> None:
+    schedule = plan(agent, run_at="2026-11-23T13:00:00Z")
+    answer = move(schedule, at("13:00"), at("17:00"))
+    assert again(schedule).rule.startswith("2026-11-23T17:00")
+    assert hours(schedule) == ["23 17:00"]
+    move(schedule, at("13:00"), at("18:00"))
+    with pytest.raises(ChangedMeanwhile):
+        take_back(answer)
+    assert fire(at("18:00")) == 1
+    assert outcomes(schedule) == {"130000": "run"}
+    assert again(schedule).ended_at == at("18:00")
+
+
+def test_a_moved_one_off_that_is_changed_runs_at_its_new_time_only(agent: Any) -> None:
+    schedule = plan(agent, run_at="2026-11-23T13:00:00Z")
+    move(schedule, at("13:00"), at("17:00"))
+    raw = {"run_at": "2026-11-23T20:00:00Z"}
+    schedules.change(schedule, raw, actor=PERSON, now=NOON)
+    assert fire(at("17:00")) == 0
+    assert fire(at("20:00")) == 1
+    assert len(runs_of(schedule)) == 1
+
+
+def test_a_one_off_is_taken_back_to_its_first_time(agent: Any) -> None:
+    schedule = plan(agent, run_at="2026-11-23T13:00:00Z")
+    take_back(move(schedule, at("13:00"), at("17:00")))
+    assert fire(at("13:00")) == 1
+    assert fire(at("17:00")) == 0
+
+
+def test_a_stale_move_is_refused_naming_who_was_first(daily: Schedule) -> None:
+    schedules.change(daily, {"jitter": 5}, actor="user:anna", now=NOON)
+    with pytest.raises(ChangedMeanwhile, match="user:anna"):
+        move(daily, at("13:00"), at("14:00"), base_version=1)
+    assert move(daily, at("13:00"), at("14:00"), base_version=2)["version"] == 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ({}, "start"),
+        ({"start": None}, "start"),
+        ({"start": "2027-01-01T00:00:00"}, "start"),
+        ({"start": "2027-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, "end"),
+        ({"start": "2027-01-01T00:00:00Z", "scope": "some"}, "scope"),
+        ({"start": "2027-01-01T00:00:00Z", "agent": "other"}, "agent"),
+        ({"start": "2027-01-01T00:00:00Z", "dry_run": "yes"}, "dry_run"),
+        ({"start": "2027-01-01T00:00:00Z", "base_version": "1"}, "base_version"),
+    ],
+)
+def test_a_wish_that_cannot_be_read_is_refused(raw: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_wish(raw)
+    assert field in refused.value.fields
+
+
+def test_the_past_and_the_far_future_are_refused(daily: Schedule) -> None:
+    with pytest.raises(Refused, match="past"):
+        move(daily, at("13:00"), at("11:59"))
+    with pytest.raises(Refused, match="year"):
+        move(daily, at("13:00"), NOON + timedelta(days=400))
+
+
+def test_what_never_was_an_occurrence_is_not_found(daily: Schedule) -> None:
+    with pytest.raises(NotFound):
+        move(daily, at("13:01"), at("14:00"))
+    wish = parse_wish({"start": "2026-11-23T14:00:00Z"})
+    for bad in (f"{daily.uid}@soon", daily.uid, "x@20261123T130000Z", "@"):
+        with pytest.raises(NotFound):
+            moves.move(bad, wish, actor=PERSON, now=NOON, may_edit=True)
+
+
+def test_a_run_that_is_queued_running_or_over_is_not_moved(daily: Schedule) -> None:
+    fire(at("13:00"))
+    with pytest.raises(NotAllowedNow, match="queued"):
+        move(daily, at("13:00"), at("15:00"), now=at("13:01"))
+    (run,) = runs_of(daily)
+    for state in (RunState.ADMITTED, RunState.STARTING, RunState.RUNNING):
+        run = runs.move(run, state, actor="scheduler", now=NOON)
+    with pytest.raises(NotAllowedNow, match="it is running"):
+        move(daily, at("13:00"), at("15:00"), now=at("13:01"))
+    runs.move(run, RunState.SUCCEEDED, actor="node:a", now=NOON)
+    with pytest.raises(NotAllowedNow, match="has run already"):
+        move(daily, at("13:00"), at("15:00"), now=at("13:01"))
+
+
+def test_what_was_passed_over_is_not_moved(agent: Any) -> None:
+    schedule = plan(agent, cron="0 * * * *", missed="skip")
+    fire(at("15:30"))
+    assert gaps_of(schedule)
+    with pytest.raises(NotAllowedNow, match="did not run"):
+        move(schedule, at("14:00"), at("16:30"), now=at("15:30"))
+
+
+def test_an_operator_moves_single_occurrences_only(daily: Schedule) -> None:
+    assert move(daily, at("13:00"), at("14:00"), may_edit=False)["undo_token"]
+    for scope in ("following", "all"):
+        with pytest.raises(Forbidden):
+            move(
+                daily,
+                at("2026-11-24T13:00"),
+                at("2026-11-24T14:00"),
+                may_edit=False,
+                scope=scope,
+            )
+
+
+def test_an_operator_takes_back_single_moves_only(daily: Schedule) -> None:
+    one = move(daily, at("13:00"), at("14:00"))
+    undo.undo(one["undo_token"], actor=PERSON, now=NOON, may_edit=False)
+    whole = move(daily, at("13:00"), at("14:00"), scope="all")
+    with pytest.raises(Forbidden):
+        undo.undo(whole["undo_token"], actor=PERSON, now=NOON, may_edit=False)
+
+
+def test_a_token_is_good_for_a_day(daily: Schedule) -> None:
+    day = at("2026-11-29T13:00")
+    answer = move(daily, day, day + timedelta(hours=1))
+    with pytest.raises(NotAllowedNow, match="a day"):
+        take_back(answer, NOON + timedelta(hours=25))
+    with pytest.raises(NotFound):
+        undo.undo("nope", actor=PERSON, now=NOON, may_edit=True)
+
+
+def test_many_are_shifted_together_or_not_at_all(daily: Schedule, agent: Any) -> None:
+    other = plan(agent, interval=3600)
+    ids = [f"{daily.uid}@20261123T130000Z", f"{other.uid}@20261123T140000Z"]
+    done = moves.shift_many(ids, 600, actor=PERSON, now=NOON)
+    assert (done["changed_count"], len(done["undo_tokens"])) == (2, 2)
+    assert hours(daily, 1) == ["23 13:10"]
+    with pytest.raises(Refused):
+        moves.shift_many(ids, -7200, actor=PERSON, now=NOON)
+    assert hours(daily, 1) == ["23 13:10"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ids": [], "shift_s": 60},
+        {"ids": ["x"] * 10_001, "shift_s": 60},
+        {"ids": ["x", "x"], "shift_s": 60},
+        {"ids": "all", "shift_s": 60},
+        {"ids": ["x"], "shift_s": 0},
+        {"ids": ["x"], "shift_s": True},
+        {"ids": ["x"]},
+        {"ids": ["x"], "shift": 60},
+    ],
+)
+def test_a_bulk_move_means_what_it_lists(operator: Any, body: dict[str, Any]) -> None:
+    answer = operator.post("/api/v1/bulk/move/", body, format="json")
+    assert answer.status_code == 400, answer.content
+
+
+def test_a_move_over_http(operator: Any, agent: Any) -> None:
+    schedule = plan(agent, cron="0 9 1 1 *")
+    nominal = again(schedule).next_due_at
+    assert nominal is not None
+    url = f"/api/v1/occurrences/{schedule.uid}@{key_of(nominal)}/move/"
+    from django.utils.timezone import now
+
+    start = (now() + timedelta(days=2)).isoformat()
+    tried = operator.post(url, {"start": start, "dry_run": True}, format="json")
+    assert tried.status_code == 200, tried.content
+    assert tried.json()["feasible"] is True
+    moved = operator.post(url, {"start": start, "base_version": 1}, format="json")
+    assert moved.json()["version"] == 2
+    stale = operator.post(url, {"start": start, "base_version": 1}, format="json")
+    assert stale.status_code == 409
+    past = operator.post(url, {"start": "2000-01-01T00:00:00Z"}, format="json")
+    assert past.status_code == 422
+    token = moved.json()["undo_token"]
+    assert operator.post(f"/api/v1/undo/{token}/").status_code == 200
