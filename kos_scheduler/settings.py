@@ -11,8 +11,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kos_scheduler.config import load_config
+from kos_scheduler.config import ConfigError, load_config
 from kos_scheduler.local_secrets import local_secret
+from kos_scheduler.openapi_shapes import COMPONENTS
+
+
+def words(variable: str, default: str) -> list[str]:
+    """A comma-separated environment variable."""
+    given = os.environ.get(variable, default).split(",")
+    return [word.strip() for word in given if word.strip()]
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("KOS_VAR", BASE_DIR / "var")).resolve()
@@ -23,13 +31,17 @@ LEAN = PROCESS in {"scheduler", "node", "worker", "rqscheduler"}
 KOS_CONFIG_FILE = Path(
     os.environ.get("KOS_CONFIG", BASE_DIR / "kos_scheduler" / "scheduler_config.yaml")
 )
-KOS = load_config(KOS_CONFIG_FILE)
+try:
+    KOS = load_config(KOS_CONFIG_FILE)
+except ConfigError as error:
+    raise SystemExit(f"configuration: {error}") from None
+KOS_MAX_BODY_BYTES = 2 * 2**20  # of a request; the largest honest one is an agent
 
-DEBUG = os.environ.get("KOS_DEBUG") == "1"
+PRODUCTION = os.environ.get("KOS_PRODUCTION") == "1"  # behind TLS, for others to reach
+DEBUG = os.environ.get("KOS_DEBUG") == "1" and not PRODUCTION
 SECRET_KEY = os.environ.get("KOS_SECRET_KEY") or local_secret(VAR / "secret-key")
-ALLOWED_HOSTS = os.environ.get("KOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(
-    ","
-)
+ALLOWED_HOSTS = words("KOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = words("KOS_TRUSTED_ORIGINS", "")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{VAR}/valkey.sock"
 
 INSTALLED_APPS = ["agents", "scheduling", "monitor", "kos_scheduler"]
@@ -50,6 +62,7 @@ if not LEAN:
     ]
 
 MIDDLEWARE = [
+    "kos_scheduler.edge.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -58,8 +71,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "kos_scheduler.auth.Enforcer",
+    "kos_scheduler.idempotency.IdempotencyMiddleware",
 ]
 ROOT_URLCONF = "kos_scheduler.urls"
+if LEAN:  # serves nothing
+    MIDDLEWARE, ROOT_URLCONF = [], "kos_scheduler.no_urls"
 ASGI_APPLICATION = "kos_scheduler.asgi.application"
 TEMPLATES = [
     {
@@ -111,6 +128,57 @@ USE_I18N = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
+STATIC_ROOT.mkdir(mode=0o700, exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "frontend" / "dist"]
+WHITENOISE_USE_FINDERS = True  # without collectstatic all is served as well
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^.+[.-][0-9a-zA-Z_-]{8,12}\..+$"  # Vite's hashes
 LOGIN_URL = "/login/"
+AUTHENTICATION_BACKENDS = ["kos_scheduler.backends.RoleBackend"]
 LOGIN_REDIRECT_URL = "/"
+
+# --- at the edge; the roles stand in roles.py, the rules of a request in edge.py
+DATA_UPLOAD_MAX_MEMORY_SIZE = KOS_MAX_BODY_BYTES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+FILE_UPLOAD_HANDLERS: list[str] = []
+APPEND_SLASH = False  # a redirect would turn a POST into a GET
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 14 * 86_400
+SESSION_COOKIE_NAME = "kos_session"
+CSRF_COOKIE_SAMESITE = "Lax"  # not HttpOnly: the app sends it back in a header
+if not LEAN:  # the system checks import it
+    CSRF_FAILURE_VIEW = "kos_scheduler.failures.csrf_failed"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 86_400
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    if os.environ.get("KOS_TLS_PROXY") == "1":  # one that overwrites this header
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["kos_scheduler.auth.GateAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["kos_scheduler.auth.GatePermission"],
+    "DEFAULT_PARSER_CLASSES": ["kos_scheduler.strict_json.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kos_scheduler.strict_json.AlwaysJSON",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "kos_scheduler.openapi.Schema",
+    "EXCEPTION_HANDLER": "kos_scheduler.api_errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+    "FORMAT_SUFFIX_KWARG": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "kOS Agent Deployment Scheduler",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "APPEND_COMPONENTS": COMPONENTS,
+    "ENABLE_DJANGO_DEPLOY_CHECK": True,
+}

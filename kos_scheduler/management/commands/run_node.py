@@ -4,12 +4,12 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from agents.executors.process import ProcessExecutor
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.timezone import now
 
 from agents import machine, redis
+from agents.executors.process import ProcessExecutor
 from monitor import resource_manager
 from scheduling import node_process, nodes
 from scheduling.rq import queues

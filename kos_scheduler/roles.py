@@ -1,0 +1,123 @@
+"""The four roles and the one table of who may do what. Default deny.
+
+A role may do all that the roles before it may. RULES maps each route, its parameters
+written as {}, to the least role of every method; a route or a method that is not
+here is refused, and a test walks the resolver to find one that was forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+ROLES = ("viewer", "operator", "editor", "admin")
+ANYONE = ""  # no session and no token needed
+
+Rule = Mapping[str, str]
+PARAMETER = re.compile(r"<[^<>]*>|\(\?P<\w+>(?:[^()\\]|\\.|\([^()]*\))*\)")
+READ = ("GET", "HEAD")
+
+
+def allows(role: str, needed: str) -> bool:
+    """Whether `role` ("" for nobody in particular) reaches `needed`."""
+    return needed == ANYONE or (
+        role in ROLES and ROLES.index(role) >= ROLES.index(needed)
+    )
+
+
+def reads(role: str = "viewer", **writes: str) -> Rule:
+    """GET and HEAD for `role`, other methods for the roles named."""
+    return {**dict.fromkeys(READ, role), **writes}
+
+
+def acts(role: str) -> Rule:
+    """A route that only takes a POST."""
+    return {"POST": role}
+
+
+API = "api/v1/"
+PAGES: tuple[str, ...] = (
+    "",
+    "schedule",
+    "agents",
+    "queue",
+    "graph",
+    "runs",
+    "nodes",
+    "triggers",
+)
+PAGES += ("audit", "settings")
+
+RULES: dict[str, Rule] = {
+    # open: says only that we are there, and how to come in
+    f"{API}health/": reads(ANYONE),
+    "login/": reads(ANYONE, POST=ANYONE),
+    # who am I
+    "logout/": acts("viewer"),
+    f"{API}me/": reads(),
+    # agents
+    f"{API}agents/": reads(POST="editor"),
+    f"{API}agents/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}agents/{{}}/start/": acts("operator"),
+    f"{API}agents/{{}}/stop/": acts("operator"),
+    f"{API}agents/{{}}/restart/": acts("operator"),
+    f"{API}agents/{{}}/versions/": reads(),
+    f"{API}agents/{{}}/rollback/": acts("editor"),
+    f"{API}agents/parse-command/": acts("viewer"),
+    f"{API}environments/": reads(),
+    # schedules and the calendar
+    f"{API}schedules/": reads(POST="editor"),
+    f"{API}schedules/preview/": acts("viewer"),
+    f"{API}schedules/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}schedules/{{}}/pause/": acts("editor"),
+    f"{API}schedules/{{}}/resume/": acts("editor"),
+    f"{API}schedules/{{}}/preview/": reads(),
+    f"{API}occurrences/{{}}/move/": acts("operator"),
+    f"{API}undo/{{}}/": acts("operator"),
+    f"{API}bulk/move/": acts("operator"),
+    f"{API}timeline/": reads(),
+    f"{API}capacity/": reads(),
+    f"{API}overview/": reads(),
+    f"{API}queue/": reads(),
+    f"{API}plan/": reads(),
+    # runs
+    f"{API}runs/": reads(),
+    f"{API}runs/{{}}/": reads(),
+    f"{API}runs/{{}}/stop/": acts("operator"),
+    f"{API}runs/{{}}/retry/": acts("operator"),
+    f"{API}runs/{{}}/signal/": acts("operator"),
+    f"{API}runs/{{}}/why/": reads(),
+    f"{API}runs/{{}}/logs/": reads(),
+    f"{API}runs/{{}}/result/": reads(),
+    f"{API}spawn/": acts("operator"),
+    # the installation
+    f"{API}nodes/": reads(),
+    f"{API}nodes/{{}}/cordon/": acts("admin"),
+    f"{API}nodes/{{}}/uncordon/": acts("admin"),
+    f"{API}nodes/{{}}/drain/": acts("admin"),
+    f"{API}audit/": reads(),
+    f"{API}audit/verify/": reads(),
+    f"{API}config/": reads(PATCH="admin", PUT="admin"),
+    f"{API}tokens/": reads("admin", POST="admin"),
+    f"{API}tokens/{{}}/": {"DELETE": "admin"},
+    f"{API}openapi.yaml": reads(),
+    "metrics": reads(),
+    **{page: reads() for page in PAGES},
+    **{f"{page}/{{}}": reads() for page in PAGES if page},
+}
+# these start programs: limited per caller, security.spawns_per_minute
+SPAWNING = frozenset({f"{API}spawn/", f"{API}agents/{{}}/start/"})
+ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
+
+
+def rule_for(route: str) -> Rule | None:
+    """The rule of a resolved route, or None when there is none: refused."""
+    if route.startswith("admin/"):
+        return ADMIN_SITE
+    return RULES.get(written(route))
+
+
+def written(route: str) -> str:
+    """A route as RULES writes it: "^agents/(?P<pk>[^/.]+)/$" -> "agents/{}/"."""
+    plain = PARAMETER.sub("{}", route)
+    return plain.replace("^", "").replace("\\Z", "").replace("\\.", ".").rstrip("$")
