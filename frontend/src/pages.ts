@@ -1,0 +1,66 @@
+/** The pages there are. Each is loaded when it is first opened. */
+
+import Bot from '@lucide/svelte/icons/bot';
+import CalendarRange from '@lucide/svelte/icons/calendar-range';
+import History from '@lucide/svelte/icons/history';
+import ListOrdered from '@lucide/svelte/icons/list-ordered';
+import ScrollText from '@lucide/svelte/icons/scroll-text';
+import Server from '@lucide/svelte/icons/server';
+import type { Component } from 'svelte';
+
+export interface PageInfo {
+  readonly path: string;
+  readonly name: string;
+  readonly key: string; // with "g" before it
+  readonly icon: Component;
+  readonly load: () => Promise<{ default: Component<Record<string, never>> }>;
+}
+
+export const PAGES: readonly PageInfo[] = [
+  {
+    path: '/schedule',
+    name: 'Schedule',
+    key: 's',
+    icon: CalendarRange,
+    load: () => import('./schedule/SchedulePage.svelte'),
+  },
+  {
+    path: '/agents',
+    name: 'Agents',
+    key: 'a',
+    icon: Bot,
+    load: () => import('./agents/AgentsPage.svelte'),
+  },
+  {
+    path: '/queue',
+    name: 'Queue',
+    key: 'q',
+    icon: ListOrdered,
+    load: () => import('./queue/QueuePage.svelte'),
+  },
+  {
+    path: '/runs',
+    name: 'Runs',
+    key: 'r',
+    icon: History,
+    load: () => import('./runs/RunsPage.svelte'),
+  },
+  {
+    path: '/nodes',
+    name: 'Nodes',
+    key: 'n',
+    icon: Server,
+    load: () => import('./nodes/NodesPage.svelte'),
+  },
+  {
+    path: '/audit',
+    name: 'Audit',
+    key: 'l',
+    icon: ScrollText,
+    load: () => import('./audit/AuditPage.svelte'),
+  },
+];
+
+export function pageOf(path: string): PageInfo | undefined {
+  return PAGES.find((page) => path === page.path || path.startsWith(`${page.path}/`));
+}

@@ -1,0 +1,211 @@
+/** What the timeline shows: a snapshot from the server, then single live changes. */
+
+import { SvelteMap } from 'svelte/reactivity';
+import * as api from '../api/endpoints';
+import { isAbort, sayError } from '../api/errors';
+import type {
+  Capacity,
+  Delta,
+  Group,
+  ItemState,
+  RunDelta,
+  TimelineBand,
+  TimelineItem,
+  TimelineRow,
+} from '../api/types';
+import { clock } from '../core/clock.svelte';
+import { iso } from '../core/time';
+import { TimelineIndex, place, type Placed } from './timeline/layout';
+import { itemAfter } from './timeline/live';
+
+const MAX_ITEMS = 10_000;
+const CAPACITY_POINTS = 600;
+
+export interface Wanted {
+  readonly from: number;
+  readonly to: number;
+  readonly group: Group;
+  readonly q: string;
+}
+
+export class TimelineStore {
+  rows = $state.raw<readonly TimelineRow[]>([]);
+  bands = $state.raw<ReadonlyMap<string, readonly TimelineBand[]>>(new Map());
+  capacity = $state.raw<Capacity | null>(null);
+  /** Rises when a row's runs changed place; only that row is drawn again. */
+  revisions = new SvelteMap<string, number>();
+  /** Rises when rows may have become higher or lower. */
+  heights = $state(0);
+  /** A state newer than the item's own: read by one bar only. */
+  states = new SvelteMap<string, ItemState>();
+  phase = $state<'loading' | 'ready' | 'failed'>('loading');
+  refreshing = $state(false);
+  error = $state('');
+  capped = $state(false);
+  /** When the snapshot shown was asked for (this browser's clock). */
+  askedAt = 0;
+
+  readonly index = new TimelineIndex();
+  #wanted: Wanted | null = null;
+  #recent = new Map<string, RunDelta>();
+  #asking: AbortController | null = null;
+
+  get(id: string): Placed | undefined {
+    return this.index.get(id);
+  }
+
+  stateOf(placed: Placed): ItemState {
+    return this.states.get(placed.id) ?? placed.state;
+  }
+
+  async load(wanted: Wanted): Promise<void> {
+    this.#asking?.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    const former = this.#wanted;
+    this.#wanted = wanted;
+    if (former?.group !== wanted.group) this.phase = 'loading';
+    this.refreshing = true;
+    const askedAt = Date.now();
+    try {
+      await this.#fetch(wanted, asking.signal);
+      this.askedAt = askedAt;
+      this.phase = 'ready';
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.error = sayError(error);
+      this.phase = 'failed';
+    }
+    this.refreshing = false;
+    void this.#loadCapacity(wanted, asking.signal);
+  }
+
+  async reload(): Promise<void> {
+    if (this.#wanted) await this.load(this.#wanted);
+  }
+
+  async #fetch(wanted: Wanted, signal: AbortSignal): Promise<void> {
+    const answer = await api.timeline(
+      {
+        from: iso(wanted.from),
+        to: iso(wanted.to),
+        group: wanted.group,
+        max_items: MAX_ITEMS,
+        ...(wanted.q ? { q: wanted.q } : {}),
+      },
+      signal,
+    );
+    clock.learn(answer.now);
+    this.index.replace(answer.items);
+    this.states.clear();
+    this.rows = answer.rows;
+    this.bands = byRow(answer.bands);
+    this.capped = answer.capped;
+    this.#replay(Date.parse(answer.now), wanted.group);
+    for (const row of answer.rows) this.#touch(row.id);
+    this.heights += 1;
+  }
+
+  async #loadCapacity(wanted: Wanted, signal: AbortSignal): Promise<void> {
+    const spanS = (wanted.to - wanted.from) / 1000;
+    const step_s = Math.max(1, Math.ceil(spanS / CAPACITY_POINTS));
+    try {
+      const query = { from: iso(wanted.from), to: iso(wanted.to), step_s };
+      this.capacity = await api.capacity(query, signal);
+    } catch (error) {
+      if (!isAbort(error)) this.capacity = null;
+    }
+  }
+
+  /** A snapshot may be older than what the feed has told us already. */
+  #replay(snapshotAt: number, group: Group): void {
+    for (const [uid, delta] of this.#recent) {
+      if (Date.parse(delta.at) < snapshotAt) this.#recent.delete(uid);
+      else this.#applyRun(delta, group);
+    }
+  }
+
+  /** Takes in what the feed said. True when only a new snapshot can show all of it. */
+  apply(deltas: readonly Delta[]): boolean {
+    const group = this.#wanted?.group ?? 'agent';
+    const touched = new Set<string>();
+    let stale = false;
+    for (const delta of deltas) {
+      for (const run of delta.runs ?? []) {
+        if (!run.state) continue; // news about it that leave its state alone
+        this.#recent.set(run.uid, run);
+        for (const row of this.#applyRun(run, group)) touched.add(row);
+      }
+      stale ||= (delta.schedules?.length ?? 0) > 0;
+    }
+    const known = new Set(this.rows.map((row) => row.id));
+    for (const row of touched) {
+      this.#touch(row);
+      stale ||= !known.has(row);
+    }
+    if (touched.size > 0) this.heights += 1;
+    return stale;
+  }
+
+  /** Rows whose layout changed; a change of state alone wakes just its bar. */
+  #applyRun(delta: RunDelta, group: Group): readonly string[] {
+    const planned = delta.occurrence ? this.index.get(delta.occurrence) : undefined;
+    const known = this.index.get(delta.uid);
+    const item = itemAfter(delta, known ?? planned, group, clock.exact());
+    if (!item || !this.#isInRange(item)) return [];
+    const touched: string[] = [];
+    if (planned) {
+      const row = this.index.remove(planned.id);
+      if (row) touched.push(row);
+    }
+    const next = place(item);
+    if (known && samePlace(known, next)) {
+      this.states.set(next.id, next.state);
+      return touched;
+    }
+    this.states.delete(next.id);
+    return [...touched, ...this.index.put(next)];
+  }
+
+  #isInRange(item: TimelineItem): boolean {
+    const wanted = this.#wanted;
+    if (!wanted) return false;
+    return Date.parse(item.start) < wanted.to && Date.parse(item.end) > wanted.from;
+  }
+
+  #touch(row: string): void {
+    this.revisions.set(row, (this.revisions.get(row) ?? 0) + 1);
+  }
+
+  /** Shows a run elsewhere before the server has agreed; the answer puts it back. */
+  showAt(id: string, start: number, end: number, row: string): () => void {
+    const before = this.index.get(id);
+    if (!before) return () => undefined;
+    const item = { ...before.item, start: iso(start), end: iso(end), row, moved: true };
+    this.#put(place(item));
+    return () => this.#put(before);
+  }
+
+  #put(placed: Placed): void {
+    for (const row of this.index.put(placed)) this.#touch(row);
+    this.heights += 1;
+  }
+}
+
+function samePlace(a: Placed, b: Placed): boolean {
+  return (
+    a.item.row === b.item.row &&
+    Math.abs(a.start - b.start) < 1000 &&
+    Math.abs(a.end - b.end) < 1000
+  );
+}
+
+function byRow(bands: readonly TimelineBand[]): Map<string, TimelineBand[]> {
+  const found = new Map<string, TimelineBand[]>();
+  for (const band of bands) {
+    const list = found.get(band.row) ?? [];
+    list.push(band);
+    found.set(band.row, list);
+  }
+  return found;
+}
