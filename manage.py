@@ -9,6 +9,8 @@ import sys
 
 
 def main() -> None:
+    if "VAR" in os.environ:  # as `make run VAR=…` calls it
+        os.environ.setdefault("KOS_VAR", os.environ["VAR"])
     if sys.argv[1:2] == ["up"]:
         from kos_scheduler.up import main as up
 

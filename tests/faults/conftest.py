@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.live.conftest import witness
+
+__all__ = ["witness"]
