@@ -42,18 +42,18 @@ def _placement(spec: dict[str, Any], nodes: list[Node]) -> list[str]:
     if not nodes:
         return []
     fitting = [n for n in nodes if spec["exec_env"] in n.environments]
-    if not fitting:
-        return [f"no known node offers {spec['exec_env']}"]
+    said = [] if fitting else [f"no known node offers {spec['exec_env']}"]
+    largest = fitting or nodes
     lacks = []
-    if spec["cpu_millis"] > (most := max(n.cpu_millis for n in fitting)):
+    if spec["cpu_millis"] > (most := max(n.cpu_millis for n in largest)):
         lacks.append(f"{format_cpu(most)} cores")
-    if spec["memory_bytes"] > (most := max(n.memory_bytes for n in fitting)):
+    if spec["memory_bytes"] > (most := max(n.memory_bytes for n in largest)):
         lacks.append(f"{most / 10**9:.1f} GB of memory")
-    if spec["gpus"] > (most := max(n.gpus for n in fitting)):
-        lacks.append(f"{most} GPUs" if most != 1 else "1 GPU")
+    if spec["gpus"] > (most := max(n.gpus for n in largest)):
+        lacks.append(f"{most} GPU{'' if most == 1 else 's'}")
     if lacks:
-        return [f"it will wait: the largest node known has {' and '.join(lacks)}"]
-    return []
+        said.append(f"it will wait: the largest node known has {' and '.join(lacks)}")
+    return said
 
 
 def _triggers(spec: dict[str, Any]) -> list[str]:

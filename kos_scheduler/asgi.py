@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kos_scheduler.settings")
@@ -25,3 +26,5 @@ application = ProtocolTypeRouter(
         "websocket": SocketGate(URLRouter(websocket_urlpatterns)),
     }
 )
+gc.collect()
+gc.freeze()  # what is loaded by now stays: no collection needs to walk it again

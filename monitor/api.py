@@ -77,14 +77,21 @@ def _cut(chunk: Chunk) -> dict[str, int] | None:
 
 
 class Audit(APIView):
-    """GET audit/?since&limit: the sealed journal after a number, in order."""
+    """GET audit/?since&before&order&limit: the sealed journal, oldest first.
+
+    `next` goes on from the last entry: as `since`, or as `before` when newest first.
+    """
 
     def get(self, request: Request) -> HttpResponse:
-        query = Query(request, allowed=["since", "subject"])
+        query = Query(request, allowed=["since", "before", "order", "subject"])
         rows = Event.objects.filter(seq__gt=query.integer("since", 0))
+        if (before := query.integer("before")) is not None:
+            rows = rows.filter(seq__lt=before)
         if (subject := query.text("subject")) is not None:
             rows = rows.filter(subject=subject)
-        found = list(rows.order_by("seq").values(*AUDIT_COLUMNS)[: query.limit])
+        newest_first = query.choice("order", ("oldest", "newest")) == "newest"
+        rows = rows.order_by("-seq" if newest_first else "seq")
+        found = list(rows.values(*AUDIT_COLUMNS)[: query.limit])
         last = found[-1]["seq"] if len(found) == query.limit else None
         return orjson_response({"items": found, "next": last})
 

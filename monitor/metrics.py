@@ -217,7 +217,7 @@ def node_values(node: Node, held: Mapping[str, Any]) -> dict[str, float]:
 
 def product() -> Iterator[Metric]:
     leader = family("kos_leader")
-    if holder := lease.leader():
+    if holder := lease.leader()[0]:
         leader.add_metric([holder], 1)
     yield leader
     sealed = Seal.objects.aggregate(Max("last_seq"))["last_seq__max"]

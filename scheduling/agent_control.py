@@ -15,8 +15,9 @@ from agents import journal, redis
 from agents.errors import NotAllowedNow
 from agents.models import Agent
 from scheduling import runs
+from scheduling.firing_facts import not_over
 from scheduling.models import Run
-from scheduling.run_state import FINAL, RunState
+from scheduling.run_state import RunState
 
 
 def start_agent(agent: Agent, *, actor: str, now: datetime) -> Run:
@@ -58,7 +59,7 @@ def restart_agent(agent: Agent, *, actor: str, now: datetime) -> Run | None:
 
 def live_runs(agent: Agent) -> list[Run]:
     """Runs of the agent that are not over, oldest first."""
-    unfinished = agent.runs.exclude(state__in=FINAL).exclude(state=RunState.STOPPING)
+    unfinished = not_over([agent.pk]).exclude(state=RunState.STOPPING)
     return list(unfinished.select_related("version", "node", "agent").order_by("pk"))
 
 
@@ -78,15 +79,15 @@ def want_persistent(*, now: datetime, reschedule_on_crash: bool) -> list[Run]:
 
     A run waiting for its back-off counts as one.
     """
-    idle = (
-        Agent.objects.filter(
-            kind="persistent", enabled=True, held=False, retired_at__isnull=True
-        )
-        .exclude(runs__state__in=set(RunState) - FINAL)
-        .select_related("current")
-    )
+    wanted = Agent.objects.filter(
+        kind="persistent", enabled=True, held=False, retired_at__isnull=True
+    ).select_related("current")
+    pks = [agent.pk for agent in wanted]
+    live = set(not_over(pks).values_list("agent_id", flat=True))
     started = []
-    for agent in idle:
+    for agent in wanted:
+        if agent.pk in live:
+            continue
         last = agent.runs.order_by("-pk").first()
         if last is not None and _gave_up(last, reschedule_on_crash):
             continue

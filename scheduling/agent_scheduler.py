@@ -168,6 +168,4 @@ def housekeep(token: int, *, now: datetime) -> None:
 
 def seal(token: int, *, now: datetime) -> None:
     """Number and seal what has been journaled since the last time."""
-    with transaction.atomic():
-        lease.check(token)
-        sealing.seal_pending(now, sealing.sealing_key())
+    sealing.seal_pending(now, sealing.sealing_key(), check=lambda: lease.check(token))

@@ -8,7 +8,6 @@ from typing import Any
 from django.http import HttpResponse
 from django.urls import path
 from django.utils.timezone import now
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -60,7 +59,7 @@ def told(uid: str, status: int = 200) -> HttpResponse:
 class Runs(APIView):
     """GET runs/: newest first, filtered."""
 
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         allowed = (*FILTERS, "state", "schedule", "started_after", "started_before")
         query = Query(request, allowed=allowed)
         rows = Run.objects.all()
@@ -80,13 +79,13 @@ class Runs(APIView):
 
 
 class OneRun(APIView):
-    def get(self, request: Request, uid: str) -> HttpResponse:
+    def get(self, request: Any, uid: str) -> HttpResponse:
         Query(request)
         return told(find(uid).uid)
 
 
 class StopRun(APIView):
-    def post(self, request: Request, uid: str) -> HttpResponse:
+    def post(self, request: Any, uid: str) -> HttpResponse:
         body = fields_of(request.data, allowed=["grace_s"])
         grace_s = body.get("grace_s")
         if grace_s is not None and (
@@ -100,14 +99,14 @@ class StopRun(APIView):
 
 
 class RetryRun(APIView):
-    def post(self, request: Request, uid: str) -> HttpResponse:
+    def post(self, request: Any, uid: str) -> HttpResponse:
         fields_of(request.data, allowed=[])
         fresh = runs.retry(find(uid), actor=request.actor, now=now())
         return told(fresh.uid, 201)
 
 
 class SignalRun(APIView):
-    def post(self, request: Request, uid: str) -> Response:
+    def post(self, request: Any, uid: str) -> Response:
         body = fields_of(request.data, allowed=["signal"], required=["signal"])
         name = body["signal"]
         if not isinstance(name, str) or name not in SIGNALS:
@@ -118,13 +117,13 @@ class SignalRun(APIView):
 
 
 class WhyRun(APIView):
-    def get(self, request: Request, uid: str) -> Response:
+    def get(self, request: Any, uid: str) -> Response:
         Query(request)
         return Response(queries.why(find(uid), now=now()))
 
 
 class RunResult(APIView):
-    def get(self, request: Request, uid: str) -> HttpResponse:
+    def get(self, request: Any, uid: str) -> HttpResponse:
         Query(request)
         return orjson_response(find(uid).result)
 
@@ -132,7 +131,7 @@ class RunResult(APIView):
 class Spawn(APIView):
     """POST spawn/: {agent, params?, count?, priority?, at?} -> 202 {runs}."""
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Any) -> Response:
         body = fields_of(request.data, allowed=SPAWN_FIELDS, required=["agent"])
         started = spawn(body, actor=request.actor, now=now())
         return Response({"runs": [run.uid for run in started]}, 202)
@@ -141,7 +140,7 @@ class Spawn(APIView):
 class AgentAction(APIView):
     """POST agents/{id}/start|stop|restart/."""
 
-    def post(self, request: Request, agent_id: str, action: str) -> HttpResponse:
+    def post(self, request: Any, agent_id: str, action: str) -> HttpResponse:
         agent = agent_registry.resolve(agent_id)
         body = fields_of(
             request.data, allowed=["params", "priority"] if action == "start" else []

@@ -93,11 +93,10 @@ def _plain(value: Any) -> Any:
 
 
 def database_instant(value: datetime) -> str:
-    """As Django stores instants: naive UTC text on SQLite, with offset elsewhere."""
-    utc = value.astimezone(UTC)
+    """The text Django itself stores, so that texts compare as instants do."""
     if connection.vendor == "sqlite":
-        return utc.strftime("%Y-%m-%d %H:%M:%S.%f")
-    return utc.isoformat()
+        return str(connection.ops.adapt_datetimefield_value(value))
+    return value.astimezone(UTC).isoformat()
 
 
 def iso(value: Any) -> str | None:

@@ -92,7 +92,9 @@ class Controller:
         """Renew the lease when it is time, take a step; seconds to sleep after it."""
         clock = time.monotonic()
         if self.token is None or clock - self.renewed_at >= RENEW_EVERY_S:
-            self.token = lease.acquire(self.name, ttl_s=LEASE_S)
+            self.token = lease.acquire(
+                self.name, ttl_s=LEASE_S, step_ms=round(self.step_s * 1000, 1)
+            )
             self.renewed_at = clock
         if self.token is None:
             return RENEW_EVERY_S

@@ -7,11 +7,12 @@ lost.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
@@ -27,7 +28,7 @@ from scheduling.triggers.spans import span
 
 LOOK_AHEAD = timedelta(hours=12)  # how far the nearest free place is looked for
 LONGEST = timedelta(hours=6)  # an earlier start than this does not reach into it
-MOST_TRIES = 60  # free places tried
+MOST_TRIES = 200  # free places tried
 HOLDING = "NOT ({table}.state IN ({states}))".format(
     table=Run._meta.db_table,
     states=", ".join(f"'{s}'" for s in sorted(FINAL | {RunState.QUEUED})),
@@ -40,28 +41,27 @@ ROOM_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    slots: int = 1
+class Load(NamedTuple):
+    """An amount of each thing that runs share."""
+
+    slots: int = 0
     cpu_millis: int = 0
     memory_bytes: int = 0
     gpus: int = 0
 
     def plus(self, other: Load, times: int = 1) -> Load:
+        a, b = self, other
         return Load(
-            *(
-                getattr(self, f.name) + times * getattr(other, f.name)
-                for f in fields(self)
-            )
+            a[0] + times * b[0],
+            a[1] + times * b[1],
+            a[2] + times * b[2],
+            a[3] + times * b[3],
         )
 
     def beyond(self, room: Load) -> list[str]:
         """Names of what is more than there is room for."""
-        return [
-            f.name
-            for f in fields(self)
-            if getattr(self, f.name) > getattr(room, f.name)
-        ]
+        pairs = zip(self._fields, self, room, strict=True)
+        return [name for name, asked, there in pairs if asked > there]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,13 @@ def verdict(
     room = room_of(nodes)
     need = load_of(agent.spec)
     busy = busy_in(start, start + LOOK_AHEAD, exclude_occurrence, took, now)
-    peak = peak_in(busy, start, start + length)
-    beyond = peak.plus(need).beyond(room)
+    profile = Profile.of(busy)
+    beyond = profile.beyond(start, start + length, need, room)
     if not nodes or not beyond:
         return Verdict(True)
     what = " and ".join(ROOM_NAMES[name] for name in beyond)
     text = f"exceeds {what} for part of {span(length)}; it will queue"
-    free = free_place(busy, start, length, need, room)
+    free = free_place(profile, start, length, need, room)
     if free is None:
         return Verdict(True, None, (text,))
     later = Suggestion(free, f"room from {iso(free)}")
@@ -197,8 +197,7 @@ def planned_busy(
         at_once = ceil(outlook.count * length / whole)
         if outlook.schedule.overlap != "allow_all":
             at_once = min(at_once, 1)
-        none = Load(slots=0)
-        yield Busy(outlook.first_at, end, none.plus(load, at_once))
+        yield Busy(outlook.first_at, end, Load().plus(load, at_once))
     for instant in outlook.instants:
         if f"{outlook.schedule.uid}@{instant.key}" != exclude:
             yield Busy(instant.due_at, instant.due_at + length, load)
@@ -223,29 +222,46 @@ def running(now: datetime, took: Mapping[int, float]) -> Iterable[Busy]:
         yield Busy(now, ends, Load(1, cpu_millis, memory_bytes, gpus))
 
 
-def peak_in(busy: Sequence[Busy], start: datetime, end: datetime) -> Load:
-    """The most of each resource that is held at once within [start, end)."""
-    inside = [b for b in busy if b.start < end and b.end > start]
-    peak = Load(slots=0)
-    for moment in {max(b.start, start) for b in inside}:
-        held = Load(slots=0)
-        for b in inside:
-            if b.start <= moment < b.end:
-                held = held.plus(b.load)
-        most = (max(getattr(peak, f.name), getattr(held, f.name)) for f in fields(held))
-        peak = Load(*most)
-    return peak
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is held over time: `held[i]` from `moments[i]` up to the next moment."""
+
+    moments: list[datetime]
+    held: list[Load]
+
+    @classmethod
+    def of(cls, busy: Iterable[Busy]) -> Profile:
+        changes: dict[datetime, Load] = {}
+        for b in busy:
+            changes[b.start] = changes.get(b.start, Load()).plus(b.load)
+            changes[b.end] = changes.get(b.end, Load()).plus(b.load, -1)
+        moments, held, now_held = sorted(changes), [], Load()
+        for moment in moments:
+            now_held = now_held.plus(changes[moment])
+            held.append(now_held)
+        return cls(moments, held)
+
+    def beyond(
+        self, start: datetime, end: datetime, need: Load, room: Load
+    ) -> list[str]:
+        """Names of what runs out if `need` comes on top within [start, end)."""
+        first = max(bisect_right(self.moments, start) - 1, 0)
+        last = bisect_left(self.moments, end)
+        names: list[str] = need.beyond(room)
+        for held in self.held[first:last]:
+            names += [n for n in held.plus(need).beyond(room) if n not in names]
+        return names
 
 
 def free_place(
-    busy: Sequence[Busy], start: datetime, length: timedelta, need: Load, room: Load
+    profile: Profile, start: datetime, length: timedelta, need: Load, room: Load
 ) -> datetime | None:
-    """The first moment after `start` with room for the whole length, where something
-    else ends."""
-    ends = sorted({b.end for b in busy if start < b.end < start + LOOK_AHEAD})
-    for moment in ends[:MOST_TRIES]:
-        peak = peak_in(busy, moment, moment + length)
-        if not peak.plus(need).beyond(room):
+    """The first moment after `start` with room for the whole length, among those at
+    which something changes."""
+    first = bisect_right(profile.moments, start)
+    for moment in profile.moments[first : first + MOST_TRIES]:
+        end = moment + length
+        if moment < start + LOOK_AHEAD and not profile.beyond(moment, end, need, room):
             whole = moment.replace(microsecond=0)
             return whole if whole == moment else whole + timedelta(seconds=1)
     return None

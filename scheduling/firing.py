@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Min
 
 from agents.errors import ChangedMeanwhile
@@ -48,6 +48,8 @@ def _together(due: list[Schedule], now: datetime) -> int:
             return _fire(due, now)
     except ChangedMeanwhile:
         return 0  # somebody else moved on; the next pass sees what is left
+    except (OperationalError, InterfaceError):
+        raise  # the database is at fault, no schedule is
     except Exception:  # poison-row guard: find the one that is at fault
         log.warning("a batch could not be fired; each alone", exc_info=True)
         return sum(_alone(schedule, now) for schedule in due)
@@ -62,6 +64,8 @@ def _alone(schedule: Schedule, now: datetime) -> int:
             return _fire([fresh], now)
     except ChangedMeanwhile:
         return 0
+    except (OperationalError, InterfaceError):
+        raise
     except Exception as error:  # poison-row guard
         log.exception("schedule %s cannot be fired", schedule.uid)
         _push_on(schedule, error, now)

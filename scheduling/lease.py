@@ -26,20 +26,20 @@ def database_clock() -> str:
 
 
 @transaction.atomic
-def acquire(holder: str, *, ttl_s: float) -> int | None:
-    """Take or keep the lease. The fencing token, or None while another one leads."""
+def acquire(holder: str, *, ttl_s: float, step_ms: float = 0) -> int | None:
+    """Take or keep the lease. The fencing token, or None while another one leads.
+
+    `step_ms`: how long the holder's last step took, for people to see.
+    """
     Lease.objects.get_or_create(name=LEADER, defaults={"holder": ""})
     table, now = Lease._meta.db_table, database_clock()
     with connection.cursor() as cursor:
+        cast = "" if connection.vendor == "sqlite" else "::int"
         cursor.execute(
-            f"UPDATE {table} SET token = token + (holder <> %s), holder = %s, "
-            f"expires_at = {now} + %s "
-            f"WHERE name = %s AND (holder = %s OR expires_at < {now}) RETURNING token"
-            if connection.vendor == "sqlite"
-            else f"UPDATE {table} SET token = token + (holder <> %s)::int, "
-            f"holder = %s, expires_at = {now} + %s "
+            f"UPDATE {table} SET token = token + (holder <> %s){cast}, holder = %s, "
+            f"step_ms = %s, expires_at = {now} + %s "
             f"WHERE name = %s AND (holder = %s OR expires_at < {now}) RETURNING token",
-            [holder, holder, ttl_s, LEADER, holder],
+            [holder, holder, step_ms, ttl_s, LEADER, holder],
         )
         row = cursor.fetchone()
     return int(row[0]) if row else None
@@ -66,13 +66,13 @@ def release(holder: str) -> None:
     Lease.objects.filter(name=LEADER, holder=holder).update(expires_at=0)
 
 
-def leader() -> str:
-    """Who holds the lease, or "" when it has expired."""
+def leader() -> tuple[str, float]:
+    """Who holds the lease and how many ms its last step took; ("", 0) without one."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT holder FROM {Lease._meta.db_table} "
+            f"SELECT holder, step_ms FROM {Lease._meta.db_table} "
             f"WHERE name = %s AND expires_at >= {database_clock()}",
             [LEADER],
         )
         row = cursor.fetchone()
-    return str(row[0]) if row else ""
+    return (str(row[0]), float(row[1])) if row else ("", 0.0)

@@ -31,4 +31,10 @@ def began() -> QuerySet[Run]:
 
 def queued() -> QuerySet[Run]:
     """Runs that wait, due or not."""
-    return Run.objects.filter(state=RunState.QUEUED)
+    said = f"{Run._meta.db_table}.state = '{RunState.QUEUED}'"
+    return Run.objects.filter(RawSQL(said, [], output_field=BooleanField()))
+
+
+def programs() -> QuerySet[Run]:
+    """Runs that may have a program: their node has them."""
+    return began().exclude(state=RunState.ADMITTED)

@@ -108,6 +108,13 @@ class Occurrence(models.Model):
                 "due_at", name="occurrence_planned", condition=Q(state="planned")
             ),
             models.Index("schedule", "due_at", name="occurrence_by_time"),
+            models.Index("nominal_at", name="occurrence_by_nominal"),
+            models.Index(
+                "schedule",
+                "due_at",
+                name="occurrence_planned_of",
+                condition=Q(state="planned"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -283,6 +290,7 @@ class Lease(models.Model):
     holder = models.CharField(max_length=120)
     token = models.BigIntegerField(default=0)
     expires_at = models.FloatField(default=0)  # seconds since the epoch, database clock
+    step_ms = models.FloatField(default=0)  # how long the leader's last step took
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

@@ -23,7 +23,6 @@ from scheduling.move_targets import Target, find_target
 from scheduling.move_writes import apply_plan
 
 FARTHEST = timedelta(days=366)  # a drag further than this is a slip of the hand
-MOST_IN_BULK = 1_000
 
 
 def move(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 BUFFER_AT_MOST = 100  # instants that "buffer_all" lets wait
 
@@ -31,9 +30,6 @@ class Replace:
 
 
 Verdict = Start | Skip | WaitForEnd | Replace
-Policy = Literal[
-    "skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"
-]
 
 
 def judge(policy: str, *, live: int, waiting: int) -> Verdict:

@@ -36,11 +36,12 @@ def overview(now: datetime) -> dict[str, Any]:
     states: Counter[str] = Counter(dict.fromkeys(STATES, 0))
     states.update(queries.agent_status(agents).values())
     states["queued"] = live_runs.queued().filter(due_at__lte=now).count()
+    leader, step_ms = lease.leader()
     return {
         "states": states,
         "nodes": nodes(),
-        "leader": lease.leader() or None,
-        "tick_ms": None,  # the controller does not tell
+        "leader": leader or None,
+        "tick_ms": step_ms if leader else None,
     }
 
 

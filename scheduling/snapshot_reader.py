@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from agents.models import Node
+from scheduling import live_runs
 from scheduling.batch_sql import database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -25,7 +26,7 @@ from scheduling.planner.snapshot import (
     Snapshot,
     WaitingRun,
 )
-from scheduling.run_state import HOLDS_RESOURCES, RunState
+from scheduling.run_state import RunState
 
 MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
 SKIP_SCAN = """
@@ -76,7 +77,7 @@ def _node(node: Node, memory_fraction: float) -> NodeView:
 def _occupied() -> tuple[Occupied, ...]:
     """Summed in the database: a thousand running cost no more than ten to read."""
     sums = (
-        Run.objects.filter(state__in=HOLDS_RESOURCES)
+        live_runs.began()
         .values("node__name", "state")
         .annotate(
             cpu=Sum("cpu_millis"),
@@ -97,13 +98,11 @@ def _occupied() -> tuple[Occupied, ...]:
 
 
 def _preemptible(below: int) -> tuple[HeldRun, ...]:
-    rows = Run.objects.filter(
-        state__in=HOLDS_RESOURCES - {RunState.STOPPING}, priority__lt=below
-    )
+    rows = live_runs.began().exclude(state=RunState.STOPPING)
     columns = ("id", "node__name", "priority", "cpu_millis", "memory_bytes", "gpus")
     return tuple(
         HeldRun(row[0], row[1] or "", row[2], Resources(*row[3:]))
-        for row in rows.values_list(*columns)
+        for row in rows.filter(priority__lt=below).values_list(*columns)
     )
 
 

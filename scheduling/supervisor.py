@@ -18,10 +18,10 @@ from django.db.models import QuerySet
 
 from agents.executors.base import Executor, ExecutorError
 from agents.models import Node
-from scheduling import endings, launch
+from scheduling import endings, launch, live_runs
 from scheduling.endings import SEEN, Close, Seen
 from scheduling.models import Run
-from scheduling.run_state import HAS_PROGRAM, RunState
+from scheduling.run_state import RunState
 
 log = logging.getLogger(__name__)
 READ_BYTES = 256 * 2**10
@@ -101,11 +101,11 @@ class Supervisor:
         self.end_strays(set(alive) - set(before))
 
     def live(self) -> QuerySet[Run]:
-        return Run.objects.filter(node=self.node, state__in=HAS_PROGRAM)
+        return live_runs.programs().filter(node=self.node)
 
     def stop_pending(self) -> None:
         """Pass every wanted stop on to the executor, which hears each as one."""
-        wanted = Run.objects.filter(node=self.node, state=S.STOPPING)
+        wanted = self.live().filter(state=S.STOPPING)
         for uid, grace_s in wanted.values_list("uid", "stop_grace_s"):
             self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
 
@@ -138,7 +138,7 @@ class Supervisor:
         """End programs whose run is over or unknown; never one just being started."""
         if not uids:
             return
-        live = Run.objects.filter(uid__in=uids, state__in=HAS_PROGRAM)
+        live = live_runs.programs().filter(uid__in=uids)
         for uid in set(uids) - set(live.values_list("uid", flat=True)):
             log.warning(
                 "ending a program that belongs to no live run", extra={"run": uid}

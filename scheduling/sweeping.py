@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Min
 
-from scheduling import runs
-from scheduling.models import Run
+from scheduling import live_runs, runs
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 
@@ -22,7 +21,7 @@ def take_back(*, now: datetime, older_than_s: float) -> int:
     Safe while a late job is still on its way: the next admission raises the token,
     so the late one wins nothing.
     """
-    stale = Run.objects.filter(
+    stale = live_runs.began().filter(
         state=S.ADMITTED, admitted_at__lt=now - timedelta(seconds=older_than_s)
     )
     steps = [
@@ -39,5 +38,6 @@ def take_back(*, now: datetime, older_than_s: float) -> int:
 
 def next_queued_due(now: datetime) -> datetime | None:
     """When the next waiting run becomes due: a retry's back-off, a later start."""
-    later = Run.objects.filter(state=S.QUEUED, due_at__gt=now)
-    return later.aggregate(at=Min("due_at"))["at"]
+    later = live_runs.queued().filter(due_at__gt=now)
+    found: datetime | None = later.aggregate(at=Min("due_at"))["at"]
+    return found

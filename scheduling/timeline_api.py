@@ -8,7 +8,6 @@ from typing import Any, cast
 from django.http import HttpResponse
 from django.urls import path
 from django.utils.timezone import now  # noqa: TID251 - views read the clock
-from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, orjson_response, page, wrong
@@ -36,7 +35,7 @@ def window(query: Query, at: datetime) -> tuple[datetime, datetime]:
 
 
 class TimelineView(APIView):
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         query = Query(request, allowed=["from", "to", "group", "q", "max_items"])
         at = now()
         start, end = window(query, at)
@@ -50,7 +49,7 @@ class TimelineView(APIView):
 
 
 class CapacityView(APIView):
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         query = Query(request, allowed=["from", "to", "step_s"])
         at = now()
         start, end = window(query, at)
@@ -62,13 +61,13 @@ class CapacityView(APIView):
 
 
 class OverviewView(APIView):
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         Query(request)
         return orjson_response(situation.overview(now()))
 
 
 class QueueView(APIView):
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         query = Query(request)
         return orjson_response(situation.queue(query.limit, now()))
 
@@ -76,14 +75,14 @@ class QueueView(APIView):
 class PlanView(APIView):
     """What the controller would do right now. Nothing is changed."""
 
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         Query(request)
         decisions = agent_scheduler.make_plan(now=now(), per_class=PLAN_PER_CLASS)
         return orjson_response(page(situation.told(decisions), None))
 
 
 class NodesView(APIView):
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Any) -> HttpResponse:
         Query(request)
         return orjson_response(page(situation.nodes(), None))
 
@@ -91,7 +90,7 @@ class NodesView(APIView):
 class NodeAction(APIView):
     """POST nodes/{name}/cordon|uncordon|drain/."""
 
-    def post(self, request: Request, name: str, action: str) -> HttpResponse:
+    def post(self, request: Any, name: str, action: str) -> HttpResponse:
         fields_of(request.data, allowed=[])
         who: dict[str, Any] = {"actor": request.actor, "now": now()}
         match action:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from scheduling import firing_facts, firing_writes
 from scheduling.models import Occurrence, Schedule
 
 LOOKED_AT = 2_000  # waiting instants of one pass
-COLUMNS = ("state", "reason", "decided_at")
+WAITING = f"""
+SELECT schedule_id FROM {Occurrence._meta.db_table}
+WHERE state = 'planned' AND due_at <= %s AND decided_at IS NOT NULL
+ORDER BY due_at LIMIT %s
+"""
 
 
 def start_waiting(*, now: datetime) -> int:
@@ -22,14 +26,19 @@ def start_waiting(*, now: datetime) -> int:
 
     Returns how many were queued.
     """
-    waiting = Occurrence.objects.filter(
-        state="planned", due_at__lte=now, decided_at__isnull=False
-    ).order_by("due_at")[:LOOKED_AT]
-    pks = {pk for pk in waiting.values_list("schedule_id", flat=True)}
+    pks = waiting_schedules(now)
     if not pks:
         return 0
     with transaction.atomic():
         return sum(_start(schedule, now) for schedule in free(pks))
+
+
+def waiting_schedules(now: datetime) -> set[int]:
+    """Schedules with an instant that waits. SQL, since every step asks for it."""
+    with connection.cursor() as cursor:
+        moment = connection.ops.adapt_datetimefield_value(now)
+        cursor.execute(WAITING, [moment, LOOKED_AT])
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def free(pks: set[int]) -> list[Schedule]:

@@ -19,3 +19,4 @@ for variable in ("KOS_CONFIG", "KOS_PROCESS", "KOS_PRODUCTION", "KOS_DEBUG"):
 from kos_scheduler.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, not safe
+WHITENOISE_USE_FINDERS = False  # every test client would look at every static file

@@ -15,6 +15,7 @@ from agents.executors.children import read_small, send
 
 PERIOD_US = 100_000
 LEAST_QUOTA_US = 10_000  # 0.1 core: less would stall a program that just starts
+HOLDER_WEIGHT = {True: ("cpu.weight", 1000), False: ("cpu.shares", 10240)}  # ten cores
 MOST_IDLE = 256  # groups kept for the next run
 MOST_LEFT_BYTES = 2 << 20  # page cache a run left behind; above it the group goes
 
@@ -45,6 +46,9 @@ class Groups:
                 f"{tree.home}/{tree.door}", os.O_WRONLY | os.O_CLOEXEC
             )
         self.by: dict[str, Tree] = {c: t for t in trees for c in t.controllers}
+        if cpu := self.by.get("cpu"):  # busy programs must not keep us from our work
+            name, value = HOLDER_WEIGHT[cpu.unified]
+            write(f"{cpu.home}/{name}", value)
         self.idle: deque[Slot] = deque()
         self.slots: dict[str, Slot] = {}
         self.count = 0

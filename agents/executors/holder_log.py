@@ -17,7 +17,6 @@ then: the newest alone is enough to go on from. One process writes, any may read
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import time
@@ -142,6 +141,7 @@ class Log:
         self.rotate_bytes = rotate_bytes
         self.fd = -1
         self.size = 0
+        self.bases: list[int] = []
         self.read_up_to = 0
         self.grown = False
 
@@ -165,6 +165,7 @@ class Log:
             os.close(self.fd)
         self.fd = os.open(path(self.folder, base), os.O_WRONLY | os.O_APPEND)
         self.size = len(head.encode())
+        self.bases = [*bases, base]
         self.grown = True
 
     def note(self, line: str) -> None:
@@ -180,10 +181,8 @@ class Log:
         if offset <= self.read_up_to:
             return
         self.read_up_to = offset
-        bases = files(self.folder)
-        for base, following in itertools.pairwise(bases):
-            if following <= offset:
-                os.unlink(path(self.folder, base))
+        while len(self.bases) > 1 and self.bases[1] <= offset:
+            os.unlink(path(self.folder, self.bases.pop(0)))
 
 
 def boot_id() -> str:

@@ -57,9 +57,7 @@ class ProcessExecutor:
     def ensure(self) -> None:
         self._revive()
         if self.about()["version"] != holder_log.VERSION:
-            with contextlib.suppress(Unavailable):
-                self._ask({"renew": True})
-            self._revive()
+            self.renew()
 
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         asked = [_spec(spec) for spec in specs]
@@ -110,6 +108,12 @@ class ProcessExecutor:
     def about(self) -> dict[str, Any]:
         """The holder's and the guard's pid, and what they can do."""
         return self._ask({"about": True})
+
+    def renew(self) -> None:
+        """Let the holder go on with the code now on disk, its programs alive."""
+        with contextlib.suppress(Unavailable):
+            self._ask_once({"renew": True})
+        self._revive()
 
     def shut_down(self) -> bool:
         """End holder and guard if nothing runs. Returns whether they end."""

@@ -148,7 +148,8 @@ class PreciseScheduler(Scheduler):  # type: ignore[misc,no-any-unimported]
 
     def work(self, clock: Callable[[], float] = time.time) -> None:
         """Run until `stopping`; sleeps until the head is due, woken by a change."""
-        feed = redis.blocking_connection().pubsub(ignore_subscribe_messages=True)
+        client = redis.blocking_connection()
+        feed = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         feed.subscribe(self.wake_key)
         led = False
         try:

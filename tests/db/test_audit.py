@@ -238,6 +238,14 @@ def test_the_journal_is_read_over_http_after_a_number(seal, viewer) -> None:
     assert viewer.delete("/api/v1/audit/").status_code in (403, 405)
 
 
+def test_the_newest_are_read_first_when_asked_for(seal, viewer) -> None:
+    seal(5)
+    body = viewer.get("/api/v1/audit/?order=newest&limit=2").json()
+    assert [item["seq"] for item in body["items"]] == [5, 4]
+    older = viewer.get(f"/api/v1/audit/?order=newest&before={body['next']}").json()
+    assert [item["seq"] for item in older["items"]] == [3, 2, 1]
+
+
 def test_verifying_over_http(head, viewer, django_capture_on_commit_callbacks) -> None:
     record_many(events(3))
     with django_capture_on_commit_callbacks(execute=True):

@@ -95,11 +95,11 @@ async def test_a_frozen_redis_holds_nobody_up_and_then_everybody_resyncs() -> No
             redis.connection().execute_command, "CLIENT", "PAUSE", "2000", "ALL"
         )
         began = time.perf_counter()
-        for n in range(1000):
+        for n in range(200):
             agent_status_monitor.tell(None, entries(1, first=n))
         took_s = time.perf_counter() - began
-        assert took_s < 0.3, f"telling took {took_s:.3f} s"
         assert (await client.frame())["type"] == "resync"
+        assert took_s < 1, f"telling took {took_s:.3f} s of the 2 s"
         await in_thread(say, entries(1))
         assert (await client.frame("delta"))["runs"]
 

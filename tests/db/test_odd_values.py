@@ -141,7 +141,7 @@ QUERIES = {
     "capacity/": "from to step_s",
     "queue/": "",
     "nodes/": "",
-    "audit/": "since subject",
+    "audit/": "since before order subject",
     "tokens/": "",
 }
 ODD_TEXT = [

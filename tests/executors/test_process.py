@@ -367,3 +367,28 @@ def test_the_holder_stays_small(bench: Bench) -> None:
     pid = bench.executor.about()["pid"]
     kept = Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0]
     assert int(kept) < 15_000
+
+
+def test_a_renewed_holder_keeps_its_programs_as_its_children(bench: Bench) -> None:
+    gate = bench.folder / "gate"
+    uid = bench.start("sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.02; done; exit 8")
+    bench.started(uid)
+    about = bench.executor.about()
+    bench.executor.renew()
+    assert bench.executor.about() == about
+    assert bench.executor.alive() == {uid: 1}
+    gate.touch()
+    assert bench.ended(uid).exit_code == 8
+
+
+def test_the_holder_stays_while_programs_run_and_goes_after_the_last(
+    bench: Bench,
+) -> None:
+    uid = bench.start("sleep", "60")
+    bench.started(uid)
+    guard = bench.executor.about()["guard"]
+    assert not bench.executor.shut_down()
+    bench.executor.stop(uid, grace_s=5)
+    bench.ended(uid)
+    assert bench.executor.shut_down()
+    wait_for(lambda: not is_alive(guard))

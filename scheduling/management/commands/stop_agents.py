@@ -8,9 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils.timezone import now
 
 from agents.errors import KosError
-from scheduling import runs
-from scheduling.models import Run
-from scheduling.run_state import HAS_PROGRAM, HOLDS_RESOURCES
+from scheduling import live_runs, runs
 
 LOOK_EVERY_S = 0.1
 LONGEST_WAIT_S = 60.0
@@ -24,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--wait", type=float, default=LONGEST_WAIT_S)
 
     def handle(self, *, wait: float, **options: Any) -> None:
-        live = Run.objects.filter(state__in=HOLDS_RESOURCES)
+        live = live_runs.began()
         asked = 0
         for run in live.select_related("version", "node", "agent"):
             try:
@@ -35,7 +33,7 @@ class Command(BaseCommand):
             except KosError:  # it ended by itself meanwhile
                 continue
         deadline = time.monotonic() + wait
-        programs = Run.objects.filter(state__in=HAS_PROGRAM)
+        programs = live_runs.programs()
         while (left := programs.count()) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY_S)
         self.stdout.write(
