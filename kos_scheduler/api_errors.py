@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from redis.exceptions import RedisError
 from rest_framework import exceptions
@@ -110,13 +111,19 @@ def translated(error: Exception) -> Told | None:
             return "forbidden", str(error) or "not allowed", {}, {}
         case RequestDataTooBig():
             return "too_large", "the request body is too large", {}, {}
-        case OperationalError():
+        case OperationalError() | InterfaceError() if is_passing(error):
             logger.warning("database not available: %s", error)
             return "unavailable", "the database is busy or not there", {}, {}
         case RedisError():
             logger.warning("Redis not available: %s", error)
             return "unavailable", "Redis is not there", {}, {}
     return None
+
+
+def is_passing(error: Exception) -> bool:
+    """Locked, full, restarting: worth a second try. A missing column is our fault."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code is None or code & 0xFF != sqlite3.SQLITE_ERROR
 
 
 def of_drf(error: exceptions.APIException) -> Told:

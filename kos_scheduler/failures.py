@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from redis.exceptions import RedisError
 
 from kos_scheduler.api_errors import answer, translated
 from kos_scheduler.edge import MACHINE_PATHS
@@ -41,10 +39,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def broken(request: HttpRequest) -> HttpResponse:
     """A fault of ours, or a database that is away (503, come back)."""
     error = sys.exc_info()[1]
-    if isinstance(error, OperationalError | RedisError):
-        told = translated(error)
-        if told is not None:
-            return answer(told[0], told[1])
+    told = translated(error) if isinstance(error, Exception) else None
+    if told is not None and told[0] == "unavailable":
+        return answer(told[0], told[1])
     if request.path.startswith(MACHINE_PATHS):
         return answer("error", "something went wrong here; the log says what")
     return render(None, "500.html", status=500)

@@ -121,6 +121,15 @@ def database() -> dict[str, Any]:
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+UNFOLD = {
+    "SITE_TITLE": "kOS scheduler",
+    "SITE_HEADER": "kOS scheduler",
+    "SITE_URL": "/schedule",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "/static/favicon.svg"}
+    ],
+}
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -105,3 +105,13 @@ def _gave_up(last: Run, reschedule_on_crash: bool) -> bool:
     if last.state == RunState.SUCCEEDED:
         return bool(policy != "always")
     return bool(policy == "never")
+
+
+def start_at_boot(*, now: datetime) -> list[Run]:
+    """Queue a run of each enabled agent that asks to be started with the machine."""
+    enabled = Agent.objects.filter(enabled=True, held=False, retired_at__isnull=True)
+    started = []
+    for agent in enabled.exclude(kind="persistent").select_related("current"):
+        if agent.spec["start_at_boot"]:
+            started.append(runs.request_run(agent, actor="system:boot", now=now))
+    return started

@@ -18,14 +18,22 @@ from django.db import transaction
 
 from agents import live_config, sealing
 from agents.errors import ChangedMeanwhile, NotAllowedNow
-from agents.models import Node
-from scheduling import agent_control, firing, lease, nodes, runs, sweeping
+from scheduling import (
+    agent_control,
+    firing,
+    hot_reads,
+    lease,
+    nodes,
+    result_dispatcher,
+    runs,
+    sweeping,
+    waiting,
+)
 from scheduling.models import Run
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
 from scheduling.rq import queues
 from scheduling.run_state import RunState
 from scheduling.runs import Step
-from scheduling.sinks import cascade
 from scheduling.snapshot_reader import read_snapshot
 
 log = logging.getLogger(__name__)
@@ -41,10 +49,13 @@ def step(token: int, *, now: datetime, per_class: int) -> int:
 
     Raises lease.Superseded when somebody else leads; nothing of ours stands then.
     """
-    with transaction.atomic():
-        lease.check(token)
-        fired = firing.fire_due(now=now, limit=FIRE_AT_MOST)
-    cascade.deliver_due(now=now)
+    due, fired = hot_reads.alarms(now), 0
+    if due.schedule_is_due(now) or waiting.any_waits(now):
+        with transaction.atomic():
+            lease.check(token)
+            fired = firing.fire_due(now=now, limit=FIRE_AT_MOST)
+    if due.delivery_is_due(now):
+        result_dispatcher.deliver_due(now=now)
     return fired + tick(token, now=now, per_class=per_class)
 
 
@@ -84,7 +95,7 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     """
     if not admissions:
         return 0
-    node_ids = dict(Node.objects.values_list("name", "pk"))
+    node_ids = {row[0]: row[1] for row in hot_reads.nodes()}
     steps = [
         Step(
             a.run.id,

@@ -99,10 +99,19 @@ def database_instant(value: datetime) -> str:
     return value.astimezone(UTC).isoformat()
 
 
-def iso(value: Any) -> str | None:
-    """An instant as it came from a cursor, as ISO 8601 UTC."""
+def as_instant(value: Any) -> datetime | None:
+    """What a cursor gives for an instant, as an aware one.
+
+    SQLite gives UTC without saying so: as text, or as a naive value where it knows
+    the column.
+    """
     if value is None:
         return None
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return f"{str(value).replace(' ', 'T')}Z"
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def iso(value: Any) -> str | None:
+    """An instant as it came from a cursor, as ISO 8601 UTC."""
+    at = as_instant(value)
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None

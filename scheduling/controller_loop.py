@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from redis import RedisError
 
 from agents import live_config, redis
-from scheduling import agent_scheduler, firing, lease, sweeping
+from scheduling import agent_scheduler, hot_reads, lease
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,6 +30,7 @@ BATCH = 128  # … the rest in batches, while it is busy
 GATHER_S = 0.008  # while busy, room and requests gather this long between two steps
 BUSY_FOR_S = 0.05
 ERROR_PAUSE_S = 1.0
+CHORES_EVERY_S = 1.0  # at least: sealing, and what was lost on the way
 
 
 def utc_now() -> datetime:
@@ -112,20 +113,19 @@ class Controller:
         return self.until_next(clock)
 
     def chores(self, token: int, clock: float) -> None:
-        interval_s = min(live_config.current().heartbeat_interval_s, 1.0)
+        interval_s = min(live_config.current().heartbeat_interval_s, CHORES_EVERY_S)
         if clock - self.kept_at >= interval_s:
             self.kept_at = clock
             agent_scheduler.housekeep(token, now=utc_now())
-        if clock - self.sealed_at >= 1.0:
+        if clock - self.sealed_at >= CHORES_EVERY_S:
             self.sealed_at = clock
             agent_scheduler.seal(token, now=utc_now())
 
     def until_next(self, clock: float) -> float:
         """Seconds until something is due, at most until the next chore."""
         now = utc_now()
-        dues = (firing.next_due(now=now), sweeping.next_queued_due(now))
-        waits = [(due - now).total_seconds() for due in dues if due is not None]
-        return max(0.0, min([*waits, 1.0]))
+        wait_s = hot_reads.alarms(now).next_after(now)
+        return CHORES_EVERY_S if wait_s is None else min(wait_s, CHORES_EVERY_S)
 
     async def listen(self) -> None:
         """Turn wake-ups from Redis into `woken`; a lost Redis only costs latency."""

@@ -19,14 +19,17 @@ from django.db import connection, transaction
 from agents import live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import Node
-from scheduling import restarts, runs
+from scheduling import hot_reads, restarts, runs
+from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
+from scheduling.result_dispatcher import deliveries_of
 from scheduling.run_folders import read_result
 from scheduling.run_state import FINAL, RunState
 from scheduling.runs import Step
 
 S = RunState
 SEEN = ("id", "uid", "token", "state", "stop_as", "reason", "may_follow", "started_at")
+SELECT_SEEN = f"SELECT {', '.join(SEEN)} FROM {Run._meta.db_table}"
 
 
 @dataclass(slots=True)
@@ -72,13 +75,18 @@ def apply(
 
 
 def _seen(uids: Sequence[str]) -> dict[str, Seen]:
-    rows = Run.objects.filter(uid__in=uids)
-    if connection.features.has_select_for_update:
-        rows = rows.select_for_update(of=("self",))
-    return {
-        row["uid"]: Seen(**{**row, "state": S(row["state"])})
-        for row in rows.values(*SEEN)
-    }
+    """The runs of these uids, locked where the database locks rows."""
+    said, parameter = hot_reads.among("uid", uids)
+    lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    found = hot_reads.rows(f"{SELECT_SEEN} WHERE {said}{lock}", [parameter])
+    return {row[1]: seen_of(row) for row in found}
+
+
+def seen_of(row: Sequence[Any]) -> Seen:
+    """A row of the columns SEEN."""
+    pk, uid, token, state, stop_as, reason, may_follow, started_at = row
+    started_at = as_instant(started_at)
+    return Seen(pk, uid, token, S(state), stop_as, reason, bool(may_follow), started_at)
 
 
 def _start(
@@ -188,7 +196,7 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
     Delivery.objects.bulk_create(
-        [d for c in wanting for d in _cascades(rows[c.run.id], c.to, now)],
+        [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)],
         ignore_conflicts=True,
     )
 
@@ -221,20 +229,3 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
     if agent.kind == "persistent":
         changed["version"] = agent.current
     return runs.again(run, actor="scheduler", at=decision.at, **changed)
-
-
-def _cascades(run: Run, to: RunState, now: datetime) -> list[Delivery]:
-    happened = {"finish", "success" if to == S.SUCCEEDED else "failure"}
-    if to in (S.PREEMPTED, S.CANCELLED):
-        return []
-    return [
-        Delivery(
-            run=run,
-            sink="cascade",
-            target=cascade["agent"],
-            next_attempt_at=now,
-            created_at=now,
-        )
-        for cascade in run.version.spec["cascades"]
-        if cascade["on"] in happened
-    ]

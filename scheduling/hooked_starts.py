@@ -18,7 +18,7 @@ from agents import agent_lifecycle_hooks
 from agents.agent_lifecycle_hooks import HookFailed
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
 from scheduling import endings
-from scheduling.endings import SEEN, Close, Seen
+from scheduling.endings import SEEN, Close, seen_of
 from scheduling.launch import Start
 from scheduling.models import Run
 from scheduling.run_state import RunState
@@ -62,9 +62,7 @@ class HookedStarts:
     def _fail(self, spec: LaunchSpec, reason: str) -> None:
         now = datetime.now(UTC)  # noqa: TID251 - called from the loop, an entry point
         rows = Run.objects.filter(uid=spec.uid, token=spec.token)
-        seen = [
-            Seen(**{**r, "state": RunState(r["state"])}) for r in rows.values(*SEEN)
-        ]
+        seen = [seen_of(row) for row in rows.values_list(*SEEN)]
         closes = [
             Close(run, RunState.FAILED, reason, {"ended_at": now})
             for run in seen

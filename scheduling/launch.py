@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from django.conf import settings
 from django.db import transaction
 
 from agents import live_config
 from agents.agent_lifecycle_hooks import Hook
 from agents.executors.base import LaunchSpec, Limits
-from agents.models import AgentVersion
-from scheduling import runs
+from agents.models import Agent
+from scheduling import hot_reads, runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
 from scheduling.run_folders import folder_of, result_path
@@ -29,12 +27,20 @@ from scheduling.run_state import RunState
 from scheduling.runs import Step
 
 S = RunState
+RUN, AGENT = Run._meta.db_table, Agent._meta.db_table
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COLUMNS = (
-    *("id", "uid", "token", "attempt", "occurrence_key", "params", "timeout_s"),
-    *("due_at", "state", "agent__agent_id", "agent__kind", "version_id"),
-    *("parent__uid", "parent__result", "parent__agent__agent_id", "root_uid"),
+    *("uid", "token", "attempt", "occurrence_key", "params", "timeout_s", "due_at"),
+    *("agent_id", "kind", "version_id", "parent_uid", "parent_result", "parent_agent"),
 )
+STARTS = f"""
+SELECT r.uid, r.token, r.attempt, r.occurrence_key, r.params, r.timeout_s, r.due_at,
+       a.agent_id, a.kind, r.version_id, p.uid, p.result, pa.agent_id
+FROM {RUN} r
+JOIN {AGENT} a ON a.id = r.agent_id
+LEFT JOIN {RUN} p ON p.id = r.parent_id
+LEFT JOIN {AGENT} pa ON pa.id = p.agent_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,12 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
 
 def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
     """What is to start for each of the runs, oldest first."""
-    rows = list(Run.objects.filter(pk__in=run_ids).order_by("pk").values(*COLUMNS))
-    versions = AgentVersion.objects.in_bulk({row["version_id"] for row in rows})
+    said, parameter = hot_reads.among("r.id", run_ids)
+    found = hot_reads.rows(f"{STARTS} WHERE {said} ORDER BY r.id", [parameter])
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
+    specs = hot_reads.specs({row["version_id"] for row in rows})
     for row in rows:
-        row["spec"] = versions[row["version_id"]].spec
+        row["spec"] = specs[row["version_id"]]
     return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
 
 
@@ -96,16 +104,16 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_OCCURRENCE_ID": row["occurrence_key"],
         "KOS_ATTEMPT": str(row["attempt"]),
         "KOS_TOKEN": str(row["token"]),
-        "KOS_AGENT_ID": row["agent__agent_id"],
+        "KOS_AGENT_ID": row["agent_id"],
         "KOS_NODE": node,
         "KOS_DUE_AT": iso(row["due_at"]) or "",
-        "KOS_PARAMS": orjson.dumps(row["params"]).decode(),
+        "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
         "KOS_RESULT": str(result_path(uid)),
     }
-    if row["parent__uid"]:
-        ours["KOS_PARENT_UID"] = row["parent__uid"]
-        ours["KOS_PARENT_AGENT"] = row["parent__agent__agent_id"]
-        ours["KOS_PARENT_RESULT"] = orjson.dumps(row["parent__result"]).decode()
+    if row["parent_uid"]:
+        ours["KOS_PARENT_UID"] = row["parent_uid"]
+        ours["KOS_PARENT_AGENT"] = row["parent_agent"]
+        ours["KOS_PARENT_RESULT"] = row["parent_result"] or "null"
     kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
     home = str(folder_of(uid) / "work")
     return {"PATH": PATH, "HOME": home, **kept, **spec["env"], **ours}
@@ -119,7 +127,7 @@ def limits(spec: Mapping[str, Any]) -> Limits:
         cpu_millis=None if "cpu" in assumed else spec["cpu_millis"],
         cpu_weight_millis=spec["cpu_millis"],
         memory_bytes=None if "memory" in assumed else spec["memory_bytes"],
-        output_bytes=settings.KOS.output.max_bytes,
+        output_bytes=live_config.current().output.max_bytes,
     )
 
 
@@ -129,6 +137,6 @@ def time_limit_s(row: Mapping[str, Any]) -> float | None:
     for stated in (row["timeout_s"], row["spec"]["timeout_s"]):
         if stated is not None:
             return float(stated)
-    if row["agent__kind"] == "persistent":
+    if row["kind"] == "persistent":
         return None
     return float(live_config.current().agent_timeout_default_s)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from scheduling.supervisor import Supervisor
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
 RETRY_S = 1.0
+STOP_WAIT_S = 5.0  # for a thread to finish what it is at
 T = TypeVar("T")
 Beat = Callable[[str, datetime], Any]
 
@@ -41,19 +43,27 @@ class NodeProcess:
         self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
         self.loop = asyncio.new_event_loop()
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
+        self.parts: list[asyncio.Task[None]] = []
+        self.threads: list[threading.Thread] = []
         self.hooks = hooked_starts.HookedStarts(name, executor)
         self.supervisor = Supervisor(name, executor, self.hooks.under_way)
 
     def start(self) -> None:
         """Start the two threads; the caller's own becomes the launcher's."""
         sys.setswitchinterval(SWITCH_S)
-        for work in (self.supervisor.run, self.run_loop):
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        self.threads = [
+            threading.Thread(target=work, name=work.__name__, daemon=True)
+            for work in (self.supervisor.run, self.run_loop)
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def stop(self) -> None:
         """Stop working; programs go on."""
         self.supervisor.stopping.set()
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.loop.call_soon_threadsafe(self.end_parts)
+        for thread in self.threads:
+            thread.join(STOP_WAIT_S)
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
@@ -73,9 +83,16 @@ class NodeProcess:
 
     def run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.create_task(self.forever(self.listen))
-        self.loop.create_task(self.forever(self.beat))
-        self.loop.run_forever()
+        self.parts = [
+            self.loop.create_task(self.forever(part))
+            for part in (self.listen, self.beat)
+        ]
+        with suppress(asyncio.CancelledError):
+            self.loop.run_until_complete(asyncio.gather(*self.parts))
+
+    def end_parts(self) -> None:
+        for part in self.parts:
+            part.cancel()
 
     async def forever(self, part: Callable[[], Awaitable[None]]) -> None:
         """Keep a part going: Redis and the database may go and come back."""

@@ -30,17 +30,19 @@ def tell(name: str, what: str) -> None:
 
 
 @transaction.atomic
-def register(name: str, *, now: datetime, facts: Mapping[str, Any]) -> Node:
+def register(name: str, *, now: datetime, facts: Mapping[str, Any]) -> bool:
     """Announce this machine: its capacity and environments as detected.
 
-    What an operator decided (cordoned, draining, labels) is kept.
+    What an operator decided (cordoned, draining, labels) is kept. True when the
+    machine has booted since it was last here, or was never here.
     """
+    before = Node.objects.filter(name=name).values_list("boot_id", flat=True).first()
     node, created = Node.objects.update_or_create(
         name=name, defaults={**facts, "state": "up", "heartbeat_at": now}
     )
     kind = "node.joined" if created else "node.up"
     journal.record(kind, f"node:{name}", actor=f"node:{name}", at=now, name=name)
-    return node
+    return before != node.boot_id
 
 
 def beat(name: str, *, now: datetime) -> None:

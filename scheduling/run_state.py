@@ -13,10 +13,10 @@ class RunState(StrEnum):
     RUNNING = "running"  # its program has started
     SUSPENDED = "suspended"  # frozen by preemption; keeps memory, frees CPU
     STOPPING = "stopping"  # asked to end; still holds its resources
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    TIMED_OUT = "timed_out"
+    SUCCEEDED = "succeeded"  # its program ended with exit code 0
+    FAILED = "failed"  # it could not start, or ended by itself in another way
+    CANCELLED = "cancelled"  # somebody called it off
+    TIMED_OUT = "timed_out"  # its time limit ended it
     PREEMPTED = "preempted"  # ended to make room; its work is queued again
     LOST = "lost"  # its node or process vanished; how it ended is unknown
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
-from django.db.models import Count, Sum
 
-from agents.models import Node
-from scheduling import live_runs
-from scheduling.batch_sql import database_instant
+from scheduling import hot_reads
+from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
     HeldRun,
@@ -26,7 +24,6 @@ from scheduling.planner.snapshot import (
     Snapshot,
     WaitingRun,
 )
-from scheduling.run_state import RunState
 
 MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
 SKIP_SCAN = """
@@ -54,55 +51,28 @@ def read_snapshot(
     waiting = tuple(_waiting(now, mode, per_class))
     most_urgent = max((c.priority for c in waiting), default=0)
     return Snapshot(
-        nodes={n.name: _node(n, memory_fraction) for n in Node.objects.all()},
-        occupied=_occupied(),
-        preemptible=_preemptible(most_urgent) if preemption else (),
+        nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
+        occupied=tuple(
+            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5]))
+            for r in hot_reads.occupied()
+        ),
+        preemptible=tuple(
+            HeldRun(r[0], r[1], r[2], Resources(*r[3:]))
+            for r in (hot_reads.preemptible(most_urgent) if preemption else ())
+        ),
         waiting=waiting,
         slots=slots,
         mode=mode,
     )
 
 
-def _node(node: Node, memory_fraction: float) -> NodeView:
+def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
+    name, _, cpu_millis, memory_bytes, gpus, environments, is_open = row
     return NodeView(
-        name=node.name,
-        capacity=Resources(
-            node.cpu_millis, int(node.memory_bytes * memory_fraction), node.gpus
-        ),
-        environments=frozenset(node.environments),
-        open=node.state == "up" and not node.cordoned and not node.draining,
-    )
-
-
-def _occupied() -> tuple[Occupied, ...]:
-    """Summed in the database: a thousand running cost no more than ten to read."""
-    sums = (
-        live_runs.began()
-        .values("node__name", "state")
-        .annotate(
-            cpu=Sum("cpu_millis"),
-            memory=Sum("memory_bytes"),
-            gpu=Sum("gpus"),
-            slots=Count("id"),
-        )
-    )
-    return tuple(
-        Occupied(
-            node=row["node__name"] or "",
-            need=Resources(row["cpu"], row["memory"], row["gpu"]),
-            slots=row["slots"],
-            yielding=row["state"] == RunState.STOPPING,
-        )
-        for row in sums
-    )
-
-
-def _preemptible(below: int) -> tuple[HeldRun, ...]:
-    rows = live_runs.began().exclude(state=RunState.STOPPING)
-    columns = ("id", "node__name", "priority", "cpu_millis", "memory_bytes", "gpus")
-    return tuple(
-        HeldRun(row[0], row[1] or "", row[2], Resources(*row[3:]))
-        for row in rows.filter(priority__lt=below).values_list(*columns)
+        name=name,
+        capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
+        environments=frozenset(environments),
+        open=is_open,
     )
 
 
@@ -139,17 +109,15 @@ def _first_of(
 
 def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
     head = rows[0]
+    first = tuple(
+        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9])
+        for r in rows
+    )
     return QueueClass(
         name=name,
         environment=head[4],
         need=Resources(*head[5:8]),
         priority=head[3],
-        first=tuple(WaitingRun(r[0], r[1], _instant(r[2]), r[3], r[9]) for r in rows),
+        first=first,
         pinned_node=head[8],
     )
-
-
-def _instant(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(f"{value}+00:00")

@@ -19,14 +19,14 @@ from django.db.models import QuerySet
 from agents.executors.base import Executor, ExecutorError
 from agents.models import Node
 from scheduling import endings, launch, live_runs
-from scheduling.endings import SEEN, Close, Seen
+from scheduling.endings import SEEN, Close, seen_of
 from scheduling.models import Run
 from scheduling.run_state import RunState
 
 log = logging.getLogger(__name__)
 READ_BYTES = 256 * 2**10
 BUSY_FOR_S = 0.05
-LINGER_S = 0.008  # while busy, lines gather this long into one transaction
+LINGER_S = 0.012  # while busy, lines gather this long into one transaction
 LOOK_AGAIN_S = 1.0
 UNHEARD_S = 3.0  # STARTING this long without a word from the executor: ask again
 S = RunState
@@ -123,7 +123,7 @@ class Supervisor:
     def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""
         rows = self.live().filter(uid__in=uids)
-        gone = [Seen(**{**r, "state": S(r["state"])}) for r in rows.values(*SEEN)]
+        gone = [seen_of(row) for row in rows.values_list(*SEEN)]
         facts = {"ended_at": now}
         closes = [
             Close(r, S(r.stop_as), r.reason, facts)

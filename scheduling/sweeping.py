@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min
 
 from scheduling import live_runs, runs
 from scheduling.run_state import RunState
@@ -34,10 +33,3 @@ def take_back(*, now: datetime, older_than_s: float) -> int:
     if moved:
         runs.wake_on_commit("taken back")
     return len(moved)
-
-
-def next_queued_due(now: datetime) -> datetime | None:
-    """When the next waiting run becomes due: a retry's back-off, a later start."""
-    later = live_runs.queued().filter(due_at__gt=now)
-    found: datetime | None = later.aggregate(at=Min("due_at"))["at"]
-    return found

@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    uid: str  # unique per attempt; names folder, cgroup, container, unit
+    uid: str  # unique per attempt; names folder, container, unit
     token: int  # fencing token: a lower or equal one than seen for this uid is refused
     argv: tuple[str, ...]
     folder: Path  # the run's own folder (0700): out, err, result, work/

@@ -72,13 +72,31 @@ def make_home(place: str, own: str, node: str) -> str:
     Returns its path, or "" when neither is allowed."""
     for base in dict.fromkeys((place, place + own)):
         path = f"{base}/kos-{node}"
-        with contextlib.suppress(OSError):
-            os.makedirs(f"{path}/holder", exist_ok=True)
-        if write(f"{path}/holder/cgroup.procs", 0):
-            return path
-        remove(f"{path}/holder")
-        remove(path)
+        for _ in range(3):  # somebody who sweeps may take it away before we are in
+            with contextlib.suppress(OSError):
+                os.makedirs(f"{path}/holder", exist_ok=True)
+            if write(f"{path}/holder/cgroup.procs", 0):
+                return path
+        remove_with_children(path)
     return ""
+
+
+def sweep(home: str) -> None:
+    """Take away what nodes left behind that no longer are."""
+    parent, mine = os.path.split(home)
+    with os.scandir(parent) as found:
+        for entry in [e for e in found if e.name[:4] == "kos-" and e.name != mine]:
+            if not read_small(f"{entry.path}/holder/cgroup.procs"):
+                remove_with_children(entry.path)
+
+
+def remove_with_children(path: str) -> None:
+    """Only empty groups go; the kernel keeps one that anything is in."""
+    with contextlib.suppress(OSError), os.scandir(path) as found:
+        for entry in list(found):
+            if entry.is_dir(follow_symlinks=False):
+                remove(entry.path)
+    remove(path)
 
 
 def enable(path: str, wanted: frozenset[str]) -> frozenset[str]:
@@ -137,6 +155,7 @@ def settle_in(node: str, only: str = "") -> list[Tree]:
         home = "" if mine is None else make_home(place, own.get(mine, ""), node)
         if not home:
             continue
+        sweep(home)
         if unified:
             usable = enable(home, frozenset({"memory", "cpu", "pids"}) - v1)
             needed = bool(usable) or not v1 & {"pids", "freezer"}
@@ -157,5 +176,4 @@ def clear_out(node: str) -> None:
         mine = next((n for n in names if n in own), "")  # "": version 2
         path, found, _ = (place + own.get(mine, "")).rpartition(f"/kos-{node}/")
         if found and write(f"{path}/cgroup.procs", 0):
-            remove(f"{path}/kos-{node}/holder")
-            remove(f"{path}/kos-{node}")
+            remove_with_children(f"{path}/kos-{node}")

@@ -28,7 +28,7 @@ from agents.executors.starts import Starts, check
 
 Answer = dict[str, Any] | None
 WAKE_EVERY_S = 0.004  # while busy: readers take the news in batches
-ROTATE_BYTES = 64 << 20
+ROTATE_BYTES = 16 << 20  # a new holder reads the newest file: 0.1 s
 
 
 class Holder:

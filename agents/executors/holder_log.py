@@ -100,7 +100,7 @@ class Known:
         run = self.runs.get(f[0])
         if run is None or run.token != int(f[1]):
             if kind == "F":
-                self.over[f[0]] = int(f[1])
+                self._end(f[0], int(f[1]))
         elif kind == "S":
             run.pid, run.begun = int(f[3]), int(f[4])
             if run.time_limit_s is not None:
@@ -114,7 +114,12 @@ class Known:
         elif kind in "NFE":
             del self.runs[f[0]]
             if kind != "N":
-                self.over[f[0]] = int(f[1])
+                self._end(f[0], int(f[1]))
+
+    def _end(self, uid: str, token: int) -> None:
+        self.over[uid] = token
+        if len(self.over) > MOST_OVER:
+            del self.over[next(iter(self.over))]
 
 
 def load(folder: str) -> Known:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agents.executors import holder_log
+from agents.executors import guard, holder_log
 from agents.executors.base import (
     BadSpec,
     Ended,
@@ -228,6 +228,7 @@ class ProcessExecutor:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
+                env=guard.environment(),
                 pass_fds=[lock_fd],
                 check=True,
             )

@@ -59,19 +59,36 @@ def highest_attempt(folder: str) -> int:
     return max(tokens)
 
 
-def mark_attempt(folder: str, token: int, *, durable: bool) -> None:
-    """The fence that outlives us and, when durable, a power loss too."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+def mark_attempt(folder: str, token: int, *, fence: str, durable: bool) -> None:
+    """The fence that outlives us and, when durable, a power loss too.
+
+    A link to one shared empty file where that can be: a name is all that is needed,
+    and an inode more for each run is what file systems are slow at.
+    """
+    name = f"{folder}/attempt-{token}"
     try:
-        fd = os.open(f"{folder}/attempt-{token}", flags, 0o600)
+        os.link(fence, name)
     except FileExistsError:
         raise RanAlready from None
+    except OSError:  # no fence yet, too many links to it, or another file system
+        _make_attempt(name, fence)
     if durable:
-        os.fsync(fd)
         parent = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         os.fsync(parent)
         os.close(parent)
-    os.close(fd)
+
+
+def _make_attempt(name: str, fence: str) -> None:
+    """The attempt's own file, and from now on the one that others link to."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        os.close(os.open(name, flags, 0o400))
+    except FileExistsError:
+        raise RanAlready from None
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileExistsError):  # left by one who died just here
+            os.link(name, f"{fence}.new")
+        os.rename(f"{fence}.new", fence)
 
 
 def unmark_attempt(folder: str, token: int) -> None:

@@ -10,7 +10,7 @@ from agents.executors import children, spawn
 from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
-from agents.executors.spawn import RanAlready, Refused
+from agents.executors.spawn import RanAlready
 from agents.executors.state import State
 
 IN_INTENT = (
@@ -86,13 +86,15 @@ class Starts:
             if not is_new and spawn.highest_attempt(run.folder) > run.token:
                 return self.refuse(spec, "a later attempt was started here")
             self._begin(run, spec, durable=durable)
-        except (Refused, OSError) as error:
-            self.state.forget(run)
-            self.refuse(spec, str(error))
         except RanAlready:  # and our log has forgotten how it ended
             self.state.forget(run)
             stamp = time.time_ns()
             self.log.note(f"E {run.uid} {run.token} {stamp} - l - -")
+        except Exception as error:  # no spec may stop the starts of the others
+            if run.pid:
+                raise  # it runs: whoever comes after us finds it by its intent
+            self.state.forget(run)
+            self.refuse(spec, str(error))
 
     def _is_due(self, spec: dict[str, Any]) -> bool:
         uid: str = spec["uid"]
@@ -117,7 +119,8 @@ class Starts:
         # killed inside the spawn: the next holder finds out what became of it
         self.log.note(f"I {run.uid} {run.token} {facts}")
         try:
-            spawn.mark_attempt(run.folder, run.token, durable=durable)
+            fence = f"{self.state.folder}/attempt"
+            spawn.mark_attempt(run.folder, run.token, fence=fence, durable=durable)
             run.pid = self._spawn_inside(run, spec)
         except BaseException:
             if slot is not None:

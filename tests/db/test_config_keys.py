@@ -42,7 +42,8 @@ def node(db) -> Node:
         "memory_bytes": 10 * 10**9,
         "environments": ["subprocess"],
     }
-    return nodes.register("n1", now=NOON, facts=facts)
+    nodes.register("n1", now=NOON, facts=facts)
+    return Node.objects.get()
 
 
 def ask(agent, count=1, **how) -> list[Run]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from redis.exceptions import ConnectionError as RedisDown
 from rest_framework.exceptions import Throttled
@@ -211,6 +212,31 @@ def test_an_error_has_one_status_and_one_shape(
 
 def test_a_fault_of_ours_is_left_to_be_a_500() -> None:
     assert api_errors.handle(KeyError("x"), {}) is None
+
+
+def test_a_locked_database_is_503_and_a_missing_column_a_fault_of_ours() -> None:
+    with pytest.raises(OperationalError) as caught, connection.cursor() as cursor:
+        cursor.execute("SELECT nothing_of_that_name FROM agents_agent")
+    assert api_errors.handle(caught.value, {}) is None
+    locked = OperationalError("database is locked")
+    locked.__cause__ = sqlite3.OperationalError()
+    locked.__cause__.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    response = api_errors.handle(locked, {})
+    assert response is not None
+    assert response.status_code == 503
+
+
+def test_a_fault_tells_programs_nothing_of_its_inside(
+    viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr("agents.live_config.describe", breaks)
+    viewer.raise_request_exception = False
+    answer = viewer.get("/api/v1/config/")
+    assert (answer.status_code, answer.json()["code"]) == (500, "error")
+    assert "secret" not in answer.content.decode()
 
 
 # --- Idempotency-Key

@@ -18,12 +18,12 @@ from scheduling import (
     launch,
     lease,
     nodes,
+    result_dispatcher,
     runs,
     sweeping,
 )
 from scheduling.models import Delivery, Run
 from scheduling.run_state import RunState as S
-from scheduling.sinks import cascade
 from tests.conftest import NOON
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,8 @@ def node(db) -> Node:
         "environments": ["subprocess"],
         "boot_id": "b",
     }
-    return nodes.register("n1", now=NOON, facts=facts)
+    nodes.register("n1", now=NOON, facts=facts)
+    return Node.objects.get()
 
 
 @pytest.fixture
@@ -237,8 +238,8 @@ def test_a_cascade_starts_the_other_agent_with_its_lineage(make_agent, node) -> 
     make_agent("indexer")
     agent = make_agent("front", kind="cascading", cascades=["indexer"])
     parent = end(start(runs.request_run(agent, actor="t", now=NOON), node), node)
-    assert cascade.deliver_due(now=NOON) == 1
-    assert cascade.deliver_due(now=NOON) == 0
+    assert result_dispatcher.deliver_due(now=NOON) == 1
+    assert result_dispatcher.deliver_due(now=NOON) == 0
     child = Run.objects.get(agent__agent_id="indexer")
     assert (child.parent, child.root_uid, child.depth) == (parent, parent.uid, 1)
 
@@ -249,7 +250,7 @@ def test_an_endless_cascade_is_refused_with_the_chain_named(make_agent, node) ->
     run = runs.request_run(agent, actor="t", now=NOON)
     for _ in range(17):
         end(start(run, node), node)
-        cascade.deliver_due(now=NOON)
+        result_dispatcher.deliver_due(now=NOON)
         run = Run.objects.latest("pk")
     assert run.depth == 16
     dead = Delivery.objects.get(state="dead")

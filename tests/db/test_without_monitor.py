@@ -27,14 +27,15 @@ from datetime import UTC, datetime
 from django.core.management import call_command
 from agents import agent_registry, sealing
 from agents.executors.base import Ended, Started
-from agents.models import Event
+from agents.models import Event, Node
 from scheduling import agent_scheduler, endings, launch, lease, nodes, runs
 
 call_command("migrate", verbosity=0)
 now = datetime.now(UTC)
 at_ns = int(now.timestamp() * 1e9)
 facts = {"cpu_millis": 2000, "memory_bytes": 10**9, "environments": ["subprocess"]}
-node = nodes.register("n1", now=now, facts=facts)
+nodes.register("n1", now=now, facts=facts)
+node = Node.objects.get()
 agent = agent_registry.register(
     {"agent_id": "worker", "exec_env": "subprocess", "entry_point": "/bin/true"},
     actor="user:test", now=now, may_unsandboxed=True,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.executors.base import BadSpec, Ended, Limits
+from agents.executors.base import BadSpec, Ended, LaunchSpec, Limits
 from agents.executors.process import ProcessExecutor
-from tests.executors.harness import Bench, is_alive, processes_of
+from tests.executors.harness import ENV, Bench, is_alive, processes_of
 from tests.waiting import wait_for
 
 HOSTILE = (
@@ -138,6 +138,32 @@ def test_the_program_starts_in_its_own_work_folder(bench: Bench) -> None:
     assert bench.text(uid).strip() == str((folder / "work").resolve())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert (folder / "attempt-1").exists()
+
+
+def test_an_attempt_file_refuses_a_token_that_the_log_has_forgotten(
+    bench: Bench,
+) -> None:
+    (bench.folder / "old").mkdir(parents=True)
+    (bench.folder / "old" / "attempt-3").touch()
+    bench.start("true", uid="old", token=3)
+    assert bench.ended("old").lost
+    (bench.folder / "older").mkdir()
+    (bench.folder / "older" / "attempt-3").touch()
+    bench.start("true", uid="older", token=2)
+    reason = "a later attempt was started here"
+    assert bench.not_started("older").reason == reason
+    assert bench.run("true", uid="older", token=4).exit_code == 0
+
+
+def test_attempt_files_may_be_made_to_outlast_a_power_loss(
+    bench: Bench, tmp_path: Path
+) -> None:
+    careful = ProcessExecutor(bench.executor.folder, durable=True)
+    spec = bench.spec("true")
+    careful.start([spec])
+    careful.close()
+    assert bench.ended(spec.uid).exit_code == 0
+    assert (spec.folder / "attempt-1").exists()
 
 
 def test_signals_are_at_their_defaults_and_none_is_blocked(bench: Bench) -> None:
@@ -358,6 +384,19 @@ def test_a_request_that_makes_no_sense_is_answered_and_harms_nobody(
         assert "error" in ask(request)
     assert "error" in ask([])
     assert bench.run("true").exit_code == 0
+
+
+def test_a_folder_that_cannot_be_made_harms_only_its_own_run(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    bad = LaunchSpec("bad", 1, ("true",), tmp_path / "file" / "x", ENV)
+    worse = LaunchSpec("worse", 1, ("true",), Path("/\0"), ENV)
+    good = bench.spec("true")
+    bench.executor.start([bad, worse, good])
+    assert bench.ended(good.uid).exit_code == 0
+    assert "Not a directory" in bench.not_started("bad").reason
+    assert "null byte" in bench.not_started("worse").reason
 
 
 def test_the_holder_stays_small(bench: Bench) -> None:

@@ -4,7 +4,7 @@ import { request, requestAll } from './client';
 import type {
   Agent,
   AgentDetail,
-  AuditEntry,
+  AuditPage,
   Capacity,
   EnvironmentInfo,
   Group,
@@ -148,8 +148,6 @@ export const nodes = {
 export const queue = (): Promise<Queue> =>
   request('GET', 'queue/', { query: { limit: 500 } });
 
-export const audit = (query: {
-  limit: number;
-  since?: number;
-  cursor?: string | null;
-}): Promise<Page<AuditEntry>> => request('GET', 'audit/', { query });
+/** The journal, newest first, before a number. */
+export const audit = (query: { limit: number; before?: number }): Promise<AuditPage> =>
+  request('GET', 'audit/', { query: { ...query, order: 'newest' } });

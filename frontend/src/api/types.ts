@@ -188,6 +188,7 @@ export interface TimelineBand {
   readonly count: number;
   readonly failed: number;
   readonly label: string;
+  readonly schedule?: string; // what is planned of one schedule
 }
 
 export interface Timeline {
@@ -290,9 +291,13 @@ export interface Queue {
   readonly total?: number;
 }
 
+export interface AuditPage {
+  readonly items: readonly AuditEntry[];
+  readonly next: number | null; // numbers before this one follow
+}
+
 export interface AuditEntry {
-  readonly id?: number;
-  readonly seq?: number | null;
+  readonly seq: number;
   readonly at: string;
   readonly kind: string;
   readonly subject: string;

@@ -32,7 +32,7 @@ export function append(log: LogText, from: number, text: string): Appended {
 
 /** Forgets the oldest lines beyond what a page can show. */
 function trim(log: LogText): LogText {
-  if (log.text.length <= KEPT_CHARS) return log;
+  if (log.text.length <= KEPT_CHARS * 1.25) return log; // seldom, as it copies all
   const line = log.text.indexOf('\n', log.text.length - KEPT_CHARS);
   const kept = log.text.slice(line + 1);
   return { ...log, text: kept, from: log.to - byteLength(kept) };

@@ -129,6 +129,7 @@ export class TimelineStore {
   apply(deltas: readonly Delta[]): boolean {
     const group = this.#wanted?.group ?? 'agent';
     const touched = new Set<string>();
+    const known = new Set(this.rows.map((row) => row.id));
     let stale = false;
     for (const delta of deltas) {
       for (const run of delta.runs ?? []) {
@@ -137,8 +138,10 @@ export class TimelineStore {
         for (const row of this.#applyRun(run, group)) touched.add(row);
       }
       stale ||= (delta.schedules?.length ?? 0) > 0;
+      for (const { agent_id } of delta.agents ?? []) {
+        stale ||= group === 'agent' && !known.has(agent_id);
+      }
     }
-    const known = new Set(this.rows.map((row) => row.id));
     for (const row of touched) {
       this.#touch(row);
       stale ||= !known.has(row);

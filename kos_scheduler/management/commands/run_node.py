@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from agents import machine, redis
 from agents.executors.process import ProcessExecutor
 from monitor import resource_manager
-from scheduling import node_process, nodes
+from scheduling import agent_control, node_process, nodes
 from scheduling.rq import queues
 from scheduling.rq.job import SignedJob, SignedSerializer
 from scheduling.rq.worker import Launcher
@@ -46,7 +46,8 @@ class Command(BaseCommand):
             "gpus": resource_manager.detect_capacity()[2],
             "environments": ["subprocess"],
         }
-        nodes.register(name, now=at, facts=found)
+        if nodes.register(name, now=at, facts=found):
+            agent_control.start_at_boot(now=at)
 
     def sample(self, name: str, at: datetime) -> None:
         self.last = resource_manager.sampler_step(name, self.last, now=at)

@@ -4,7 +4,7 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils.timezone import now
 
 from agents.errors import KosError
@@ -36,6 +36,10 @@ class Command(BaseCommand):
         programs = live_runs.programs()
         while (left := programs.count()) and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY_S)
-        self.stdout.write(
-            f"stopped {asked - left} agents" + (f", {left} still end" if left else "")
-        )
+        if left:
+            raise CommandError(f"{agents(left)} still ending after {wait:g} s")
+        self.stdout.write(f"stopped {agents(asked)}")
+
+
+def agents(count: int) -> str:
+    return f"{count} agent" if count == 1 else f"{count} agents"

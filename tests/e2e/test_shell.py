@@ -1,0 +1,117 @@
+"""What is on every page: palette, theme, time zone, live badge, log-out, axe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.desk import Desk, log_in
+from tests.live.harness import ROOT, Product
+
+PAGES = ("Schedule", "Agents", "Queue", "Runs", "Nodes", "Audit")
+AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+DESKTOP, PHONE = (1440, 900), (390, 844)
+
+
+def test_every_page_opens_from_the_palette(page: Page) -> None:
+    for name in PAGES:
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox", name="Command").fill(name)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+        assert page.url.split("?")[0].endswith(name.lower())
+
+
+def test_g_and_a_letter_go_to_a_page_and_the_question_mark_shows_the_keys(
+    page: Page,
+) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page.get_by_role("heading", name="Queue", level=1)).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+
+
+def test_the_theme_stays_after_a_reload(page: Page) -> None:
+    page.get_by_role("button", name="Account and theme").first.click()
+    page.get_by_role("button", name="Dark", exact=True).click()
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    scheme = page.evaluate("getComputedStyle(document.documentElement).colorScheme")
+    assert scheme == "dark"
+
+
+def test_the_time_zone_changes_every_clock(desk: Desk) -> None:
+    page = desk.page
+    page.get_by_role("button", name="Time zone: UTC").click()
+    page.get_by_label("Search time zones").fill("Asia/Tokyo")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Time zone: Asia/Tokyo")).to_be_visible()
+
+
+def test_the_badge_tells_that_the_server_went_away_and_came_back(
+    browser: Browser, product: Product
+) -> None:
+    page = browser.new_page()
+    log_in(page, product)
+    badge = page.get_by_role("status").filter(has_text="live").first
+    expect(badge).to_be_visible(timeout=15_000)
+    product.kill("web")
+    expect(page.locator("[data-link=live]")).to_have_count(0, timeout=15_000)
+    expect(page.locator("[data-link=live]").first).to_be_attached(timeout=60_000)
+    page.close()
+
+
+def test_logging_out_ends_the_session(page: Page, product: Product) -> None:
+    page.get_by_role("button", name="Account and theme").first.click()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login/**")
+    page.goto(f"{product.url}/schedule")
+    assert "/login/" in page.url
+
+
+def test_the_address_holds_what_is_seen(desk: Desk) -> None:
+    page = desk.page
+    page.get_by_text("by priority").click()
+    page.get_by_role("button", name="sleeping").click()
+    assert "group=priority" in page.url
+    assert "state=sleeping" in page.url
+    page.reload()
+    expect(page.get_by_role("radio", name="by priority")).to_be_checked()
+    expect(page.get_by_role("button", name="sleeping")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_page_has_a_serious_fault_of_accessibility(
+    browser: Browser, product: Product, scheme: str, size: tuple[int, int]
+) -> None:
+    if not AXE.exists():
+        pytest.skip("needs axe-core: npm --prefix frontend ci")
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    log_in(page, product)
+    faults = [fault for name in PAGES for fault in look_at(page, product, name)]
+    context.close()
+    assert faults == []
+
+
+def look_at(page: Page, product: Product, name: str) -> list[str]:
+    page.goto(f"{product.url}/{name.lower()}")
+    page.get_by_role("heading", name=name, level=1).wait_for()
+    page.wait_for_load_state("networkidle")
+    page.evaluate(Path(AXE).read_text())
+    found = page.evaluate("axe.run()")
+    return [
+        f"{name}: {fault['id']}: {node['html'][:160]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"][:3]
+    ]
