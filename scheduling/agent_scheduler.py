@@ -27,7 +27,6 @@ from scheduling import (
     result_dispatcher,
     runs,
     sweeping,
-    waiting,
 )
 from scheduling.models import Run
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
@@ -50,7 +49,7 @@ def step(token: int, *, now: datetime, per_class: int) -> int:
     Raises lease.Superseded when somebody else leads; nothing of ours stands then.
     """
     due, fired = hot_reads.alarms(now), 0
-    if due.schedule_is_due(now) or waiting.any_waits(now):
+    if due.schedule_is_due(now) or due.any_instant_waits:
         with transaction.atomic():
             lease.check(token)
             fired = firing.fire_due(now=now, limit=FIRE_AT_MOST)
@@ -95,12 +94,11 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     """
     if not admissions:
         return 0
-    node_ids = {row[0]: row[1] for row in hot_reads.nodes()}
     steps = [
         Step(
             a.run.id,
             a.run.token,
-            also_set={"node_id": node_ids[a.node], "admitted_at": now, "+token": 1},
+            also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
         )
         for a in admissions
     ]

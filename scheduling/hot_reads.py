@@ -17,10 +17,11 @@ from django.db import connection
 from agents.models import AgentVersion, Node
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.live_runs import began_sql
-from scheduling.models import Delivery, Run, Schedule
+from scheduling.models import Delivery, Occurrence, Run, Schedule
 
 RUN, NODE = Run._meta.db_table, Node._meta.db_table
 SCHEDULE, DELIVERY = Schedule._meta.db_table, Delivery._meta.db_table
+OCCURRENCE = Occurrence._meta.db_table
 VERSION = AgentVersion._meta.db_table
 
 
@@ -45,6 +46,7 @@ class Alarms:
     schedule_at: datetime | None
     queued_at: datetime | None  # a waiting run that is not due yet
     delivery_at: datetime | None
+    any_instant_waits: bool = False  # for the run before it to end
 
     def schedule_is_due(self, now: datetime) -> bool:
         return self.schedule_at is not None and self.schedule_at <= now
@@ -62,13 +64,18 @@ class Alarms:
 ALARMS = f"""
 SELECT (SELECT min(next_due_at) FROM {SCHEDULE}),
        (SELECT min(due_at) FROM {RUN} WHERE state = 'queued' AND due_at > %s),
-       (SELECT min(next_attempt_at) FROM {DELIVERY} WHERE state = 'pending')
+       (SELECT min(next_attempt_at) FROM {DELIVERY} WHERE state = 'pending'),
+       EXISTS (SELECT 1 FROM {OCCURRENCE}
+               WHERE state = 'planned' AND due_at <= %s AND decided_at IS NOT NULL)
 """
 
 
 def alarms(now: datetime) -> Alarms:
-    ((schedule, queued, delivery),) = rows(ALARMS, [database_instant(now)])
-    return Alarms(as_instant(schedule), as_instant(queued), as_instant(delivery))
+    moment = database_instant(now)
+    ((schedule, queued, delivery, waits),) = rows(ALARMS, [moment, moment])
+    return Alarms(
+        as_instant(schedule), as_instant(queued), as_instant(delivery), bool(waits)
+    )
 
 
 NODES = f"""

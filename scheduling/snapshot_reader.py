@@ -49,7 +49,9 @@ def read_snapshot(
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     waiting = tuple(_waiting(now, mode, per_class))
-    most_urgent = max((c.priority for c in waiting), default=0)
+    if not waiting:  # nothing to decide: what nodes hold does not matter
+        return Snapshot({}, (), (), (), slots, mode)
+    most_urgent = max(c.priority for c in waiting)
     return Snapshot(
         nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
         occupied=tuple(
@@ -67,11 +69,12 @@ def read_snapshot(
 
 
 def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
-    name, _, cpu_millis, memory_bytes, gpus, environments, is_open = row
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open = row
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
         environments=frozenset(environments),
+        id=pk,
         open=is_open,
     )
 

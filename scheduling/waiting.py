@@ -41,11 +41,6 @@ def waiting_schedules(now: datetime) -> set[int]:
         return {pk for (pk,) in cursor.fetchall()}
 
 
-def any_waits(now: datetime) -> bool:
-    """Whether start_waiting might find something to do."""
-    return bool(waiting_schedules(now))
-
-
 def free(pks: set[int]) -> list[Schedule]:
     """Those of the schedules that may start something."""
     found = Schedule.objects.filter(pk__in=pks, paused_at=None, agent__enabled=True)

@@ -13,7 +13,7 @@ import sys
 import time
 
 from agents.executors import cgroup_trees, children, strays
-from agents.executors.recovery import node_name
+from agents.executors.holder_folder import is_ours, node_name
 from agents.executors.strangers import HANDED_ON
 
 IGNORED = (
@@ -40,9 +40,10 @@ def run(folder: str, lock_fd: int) -> None:
     children.reset_signals(IGNORED, lambda *_: None)
     children.become_subreaper()
     os.chdir("/")
-    cgroup_trees.settle_in(node_name(folder), os.environ.get("KOS_CGROUPS", ""))
+    node = node_name(folder, lock_fd)
+    cgroup_trees.settle_in(node, os.environ.get("KOS_CGROUPS", ""))
     watch(folder, lock_fd)
-    cgroup_trees.clear_out(node_name(folder))
+    cgroup_trees.clear_out(node)
 
 
 def watch(folder: str, lock_fd: int) -> None:
@@ -52,9 +53,7 @@ def watch(folder: str, lock_fd: int) -> None:
         if not holder:
             time.sleep(pause_s)
             strays.trim(name)
-            fd = os.open(
-                name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            fd = strays.open_to_write(name if is_ours(folder, lock_fd) else os.devnull)
             holder, started_at = start_holder(folder, lock_fd), time.monotonic()
         seen = children.peek(block=True)
         if seen is None:

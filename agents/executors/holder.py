@@ -18,15 +18,24 @@ import signal
 import sys
 import time
 from collections import deque
+from math import inf
 from typing import Any, NoReturn
 
-from agents.executors import children, recovery, strangers
+from agents.executors import (
+    cgroup_trees,
+    children,
+    holder_folder,
+    recovery,
+    strangers,
+)
+from agents.executors.cgroups import Groups
 from agents.executors.clients import Client, Clients
 from agents.executors.endings import Endings
 from agents.executors.holder_log import VERSION, Log
 from agents.executors.starts import Starts, check
 
 Answer = dict[str, Any] | None
+LOOK_HOME_EVERY_S = 5.0
 WAKE_EVERY_S = 0.004  # while busy: readers take the news in batches
 ROTATE_BYTES = 16 << 20  # a new holder reads the newest file: 0.1 s
 
@@ -40,7 +49,7 @@ class Holder:
         self.guard = int(os.environ["KOS_HOLDER"])
         self.log = Log(folder, rotate_bytes=ROTATE_BYTES)
         wake_fd = self._listen_to_signals()
-        state = recovery.recover(folder, self.log, self.guard)
+        state = recovery.recover(folder, lock_fd, self.log, self.guard)
         self.runs = state.runs
         self.endings = Endings(self.log, state, self.guard)
         self.starts = Starts(self.log, state, self.endings)
@@ -61,6 +70,7 @@ class Holder:
             "renew": self._renew,
         }
         self.woken_at = 0.0
+        self.look_home_at = time.monotonic() + LOOK_HOME_EVERY_S
         self.poked = True  # the guard may have written before we listened
         self.leaving = False
 
@@ -97,6 +107,8 @@ class Holder:
             self.endings.keep_deadlines(time.monotonic())
             if os.getppid() != self.guard:
                 self.become_guard()
+            if time.monotonic() >= self.look_home_at:
+                self.leave_if_homeless()
             if self.log.is_full():
                 self.log.begin(list(self.runs.values()))
             self.wake_readers()
@@ -104,8 +116,16 @@ class Holder:
     def _timeout_s(self) -> float | None:
         if self.asked or (self.leaving and not self.runs):
             return 0
-        due = self.endings.next_deadline()
-        return None if due is None else max(0.0, due - time.monotonic())
+        due = min(self.look_home_at, self.endings.next_deadline() or inf)
+        return max(0.0, due - time.monotonic())
+
+    def leave_if_homeless(self) -> None:
+        """Our folder was deleted: nobody can ask about our runs, so they end."""
+        self.look_home_at = time.monotonic() + LOOK_HOME_EVERY_S
+        if not holder_folder.is_ours(self.folder, self.lock_fd):
+            self.leaving = True
+            for run in list(self.runs.values()):
+                self.endings.stop(run.uid, run.grace_s, time.monotonic())
 
     # -- requests ---------------------------------------------------------------------
 
@@ -207,7 +227,12 @@ def run(folder: str, lock_fd: int) -> None:
     os.chdir("/")
     os.umask(0o022)
     children.become_subreaper()
+    if not holder_folder.is_ours(folder, lock_fd):
+        node = holder_folder.node_name(folder, lock_fd)
+        Groups(cgroup_trees.settle_in(node)).tidy()  # what lives there is nobody's
+        return
     holder = Holder(folder, lock_fd)
     holder.serve()
     holder.starts.groups.dissolve()
-    os.unlink(f"{folder}/holder.sock")
+    if holder_folder.is_ours(folder, lock_fd):
+        os.unlink(f"{folder}/holder.sock")

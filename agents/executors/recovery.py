@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
 
 from agents.executors import cgroup_trees, cgroups, children, spawn, strangers, strays
 from agents.executors.held import Run
+from agents.executors.holder_folder import node_name
 from agents.executors.holder_log import Log, boot_id, load
 from agents.executors.state import State
 
@@ -20,16 +20,12 @@ SETTLE_WITHIN_S = 1.0  # for a child between vfork and exec, or a zombie of the 
 MARKER = b"\0KOS_HOLDER="  # in the environment of guard and holder, never of a run
 
 
-def node_name(folder: str) -> str:
-    """Names the node's control groups: two nodes on one machine must not share."""
-    return f"{zlib.crc32(os.path.realpath(folder).encode()):08x}"
-
-
-def recover(folder: str, log: Log, guard: int) -> State:
+def recover(folder: str, lock_fd: int, log: Log, guard: int) -> State:
     """The state to go on with; what had to be found out is in the log by then."""
     known = load(folder)
     only = os.environ.get("KOS_CGROUPS", "")
-    groups = cgroups.Groups(cgroup_trees.settle_in(node_name(folder), only))
+    trees = cgroup_trees.settle_in(node_name(folder, lock_fd), only)
+    groups = cgroups.Groups(trees)
     same_boot = known.boot == boot_id()
     for run in known.runs.values() if same_boot else ():
         run.group = groups.adopt(run.slot, run.slot_cpu_s, run.slot_ooms)

@@ -39,6 +39,11 @@ def read(name: str, start: int) -> tuple[list[Stray], int]:
     return [Stray(line) for line in data[:end].splitlines()], start + end
 
 
+def open_to_write(name: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    return os.open(name, flags, 0o600)
+
+
 def write(fd: int, seen: children.Exit) -> None:
     stat = children.stat(seen.pid)
     begun, session = (stat.begun, stat.session) if stat else (0, 0)

@@ -20,6 +20,7 @@ from scheduling.task_queue import order
 class Admit:
     run: WaitingRun
     node: str
+    node_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decisio
     node = ledger.node_with_room(queue_class)
     if node is not None:
         ledger.take(node, queue_class.need)
-        return Admit(run, node)
+        return Admit(run, node, ledger.nodes[node].id)
     coming = ledger.node_with_room_coming(queue_class)
     if coming is not None:
         ledger.reserve(coming, queue_class.need)

@@ -50,6 +50,7 @@ class NodeView:
     name: str
     capacity: Resources  # what agents may use, max_memory_usage applied
     environments: frozenset[str]
+    id: int = 0  # its primary key, for whoever applies the plan
     open: bool = True  # False: down, cordoned or draining; takes nothing further
 
 

@@ -20,7 +20,9 @@ def test_from_log_in_to_a_scheduled_agent_takes_less_than_three_minutes(
     log_in(blank, product)
     blank.get_by_role("link", name="Agents").click()
     blank.get_by_role("button", name="New agent").first.click()
-    blank.get_by_label("Command").fill("python3 -c \"print('the first word')\"")
+    blank.get_by_role("textbox", name="Command").fill(
+        "python3 -c \"print('the first word')\""
+    )
     blank.get_by_label("Name").fill("my_first")
     blank.get_by_role("button", name="Test run").click()
     expect(blank.get_by_role("log")).to_contain_text("the first word", timeout=20_000)
@@ -52,7 +54,7 @@ def test_what_is_not_installed_says_why_and_cannot_be_chosen(page: Page) -> None
 def test_a_faulty_registration_names_its_field(page: Page) -> None:
     page.get_by_role("link", name="Agents").click()
     page.get_by_role("button", name="New agent").first.click()
-    page.get_by_label("Command").fill("true")
+    page.get_by_role("textbox", name="Command").fill("true")
     page.get_by_label("Name").fill("no spaces allowed")
     with page.expect_response("**/api/v1/agents/") as answer:
         page.get_by_role("button", name="Save", exact=True).click()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import threading
 from collections import Counter
@@ -274,3 +275,27 @@ def test_a_log_damaged_at_its_end_is_gone_on_from(judge: Judge) -> None:
     judge.ask([second])
     assert judge.wrong_codes([first, second]) == []
     assert judge.ran() == Counter({first.uid: 1, second.uid: 1})
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_node_whose_folder_was_deleted_ends_its_programs_and_goes(
+    tmp_path: Path, anew: bool
+) -> None:
+    judge = Judge(tmp_path)
+    spec = judge.waiting(1)
+    judge.ask([spec])
+    pid = judge.bench.pid(spec.uid)
+    before = judge.executor.about()
+    judge.executor.close()
+    shutil.rmtree(judge.executor.folder)
+    if anew:  # another node begins under the same name
+        fresh = Judge(tmp_path)
+        assert fresh.executor.about()["guard"] != before["guard"]
+        uid = fresh.bench.start("sh", "-c", f"while [ ! -e {judge.gate} ]; do :; done")
+    wait_for(lambda: not is_alive(before["guard"]), timeout_s=30)
+    assert not is_alive(pid)
+    if anew:
+        assert fresh.executor.alive() == {uid: 1}
+        judge.gate.touch()
+        assert fresh.bench.ended(uid).exit_code == 0
+        clean_up(fresh.executor)

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { place, rowTops, TimelineIndex } from '../../src/schedule/timeline/layout';
+import {
+  place,
+  rowTops,
+  thin,
+  TimelineIndex,
+} from '../../src/schedule/timeline/layout';
 import { item } from './examples';
 
 function indexOf(...items: ReturnType<typeof item>[]): TimelineIndex {
@@ -93,5 +98,22 @@ describe('the window', () => {
     expect([...rowTops(['a', 'b', 'c'], (id) => heights[id] ?? 0)]).toEqual([
       0, 30, 84, 114,
     ]);
+  });
+});
+
+describe('what is too narrow to be seen', () => {
+  const PX_PER_MS = 1 / 60_000; // a pixel a minute
+  const crowd = [0, 1, 2, 3, 20].map((n) => place(item(`r${n}`, n, n + 0.5)));
+  const ids = (bars: readonly { id: string }[]) => bars.map((bar) => bar.id);
+
+  test('is drawn once where bars would cover each other', () => {
+    expect(ids(thin(crowd, PX_PER_MS, 5, () => false))).toEqual(['r0', 'r2', 'r20']);
+  });
+
+  test('a failure among them is drawn, and so is what is selected', () => {
+    const failed = place(item('bad', 1, 1.5, { state: 'failed' }));
+    const bars = [crowd[0], failed, crowd[2]].filter((bar) => bar !== undefined);
+    expect(ids(thin(bars, PX_PER_MS, 5, () => false))).toContain('bad');
+    expect(ids(thin(crowd, PX_PER_MS, 5, (id) => id === 'r1'))).toContain('r1');
   });
 });

@@ -18,6 +18,7 @@ export interface Placed {
 export const LANE_PX = 24;
 export const ROW_PX = 30;
 const MAX_LANES = 8; // what overlaps more than that is drawn over the last lane
+export const LEAST_BAR_PX = 5;
 const MIN_MS = 1000;
 
 interface Row {
@@ -153,6 +154,31 @@ export class TimelineIndex {
     row.lanes = Math.max(1, ends.length);
     row.dirty = false;
   }
+}
+
+/**
+ * Without those that nobody could see: a bar of the same state drawn over its neighbour,
+ * because both are narrower than the narrowest bar. What `keeps` says stays in any case.
+ */
+export function thin(
+  bars: readonly Placed[],
+  pxPerMs: number,
+  leastPx: number,
+  keeps: (id: string) => boolean,
+): Placed[] {
+  const last = new Map<
+    number,
+    { readonly rightPx: number; readonly state: ItemState }
+  >();
+  return bars.filter((placed) => {
+    const leftPx = placed.start * pxPerMs;
+    const rightPx = Math.max(placed.end * pxPerMs, leftPx + leastPx);
+    const before = last.get(placed.lane);
+    const hidden = before?.state === placed.state && rightPx < before.rightPx + 1.5;
+    if (hidden && !keeps(placed.id)) return false;
+    last.set(placed.lane, { rightPx, state: placed.state });
+    return true;
+  });
 }
 
 /** The upper edge of each row and, last, the height of all: one more entry than rows. */
