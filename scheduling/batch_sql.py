@@ -13,11 +13,12 @@ from typing import Any
 
 import orjson
 from django.db import connection
-from django.db.models import Field
+from django.db.models import Field, JSONField
 
 from scheduling.models import Run
 
 TABLE = Run._meta.db_table
+JSON_COLUMNS = {f.name for f in Run._meta.fields if isinstance(f, JSONField)}
 NAME_OF = {
     "agent": "(SELECT agent_id FROM agents_agent a WHERE a.id = {t}.agent_id)",
     "node": "(SELECT name FROM agents_node n WHERE n.id = {t}.node_id)",
@@ -48,7 +49,7 @@ def compare_and_set(
         f"AND {TABLE}.token = {_field('token')} RETURNING {answer}"
     )
     packed = orjson.dumps(
-        [{k: _plain(v) for k, v in row.items()} for row in rows]
+        list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME
     ).decode()
     with connection.cursor() as cursor:
         cursor.execute(sql, [packed, before])
@@ -63,9 +64,12 @@ def _assignments(columns: Sequence[str]) -> str:
 
 
 def _field(name: str) -> str:
-    if connection.vendor == "sqlite":
-        return f"j.value ->> '{name}'"
-    return f"j.{name}"
+    """The row's value of a column. A JSON column keeps JSON, whatever it holds."""
+    if connection.vendor != "sqlite":
+        return f"j.{name}"
+    if name in JSON_COLUMNS:
+        return f"nullif(j.value -> '{name}', 'null')"
+    return f"j.value ->> '{name}'"
 
 
 def _source(columns: Sequence[str]) -> str:
@@ -84,12 +88,9 @@ def _type(column: str) -> str:
     return kind.split(" CHECK")[0].replace("serial", "int")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return database_instant(value)
-    if isinstance(value, dict | list):
-        return orjson.dumps(value).decode() if connection.vendor == "sqlite" else value
-    return value
+def _plain(value: object) -> str:
+    assert isinstance(value, datetime), "rows hold JSON values and instants"
+    return database_instant(value)
 
 
 def database_instant(value: datetime) -> str:
@@ -113,5 +114,9 @@ def as_instant(value: Any) -> datetime | None:
 
 def iso(value: Any) -> str | None:
     """An instant as it came from a cursor, as ISO 8601 UTC."""
-    at = as_instant(value)
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None
+    if value is None:
+        return None
+    if isinstance(value, str):  # SQLite's text is UTC already
+        return f"{value.replace(' ', 'T')}Z"
+    at = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    return f"{at.isoformat()}Z"

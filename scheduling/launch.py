@@ -22,7 +22,7 @@ from agents.models import Agent
 from scheduling import hot_reads, runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
-from scheduling.run_folders import folder_of, result_path
+from scheduling.run_folders import folder_name, folder_of
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 
@@ -99,6 +99,7 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
     """The program's whole environment: its own variables and ours, nothing inherited
     but the locale and the time zone of the machine."""
     uid, spec = row["uid"], row["spec"]
+    work = f"{folder_name(uid)}/work"
     ours = {
         "KOS_RUN_UID": uid,
         "KOS_OCCURRENCE_ID": row["occurrence_key"],
@@ -108,15 +109,14 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_NODE": node,
         "KOS_DUE_AT": iso(row["due_at"]) or "",
         "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
-        "KOS_RESULT": str(result_path(uid)),
+        "KOS_RESULT": f"{work}/result.json",
     }
     if row["parent_uid"]:
         ours["KOS_PARENT_UID"] = row["parent_uid"]
         ours["KOS_PARENT_AGENT"] = row["parent_agent"]
         ours["KOS_PARENT_RESULT"] = row["parent_result"] or "null"
     kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
-    home = str(folder_of(uid) / "work")
-    return {"PATH": PATH, "HOME": home, **kept, **spec["env"], **ours}
+    return {"PATH": PATH, "HOME": work, **kept, **spec["env"], **ours}
 
 
 def limits(spec: Mapping[str, Any]) -> Limits:

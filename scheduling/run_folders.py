@@ -15,11 +15,16 @@ RESULT_MOST_BYTES = 64 * 2**10
 
 def folder_of(uid: str) -> Path:
     """The run's own folder: out, err, work/. Two levels keep directories small."""
-    return Path(settings.VAR) / "runs" / uid[:2] / uid
+    return Path(folder_name(uid))
 
 
-def result_path(uid: str) -> Path:
-    return folder_of(uid) / "work" / "result.json"
+def folder_name(uid: str) -> str:
+    """The same as text, for the paths that every start needs."""
+    return f"{settings.VAR}/runs/{uid[:2]}/{uid}"
+
+
+def result_name(uid: str) -> str:
+    return f"{folder_name(uid)}/work/result.json"
 
 
 def read_result(uid: str) -> Any:
@@ -29,7 +34,7 @@ def read_result(uid: str) -> Any:
     not JSON or too large is told instead of raised.
     """
     try:
-        fd = os.open(result_path(uid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(result_name(uid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     with os.fdopen(fd, "rb") as file:

@@ -26,7 +26,7 @@ from scheduling.run_state import RunState
 log = logging.getLogger(__name__)
 READ_BYTES = 256 * 2**10
 BUSY_FOR_S = 0.05
-LINGER_S = 0.012  # while busy, lines gather this long into one transaction
+LINGER_S = 0.02  # while busy, lines gather this long into one transaction
 LOOK_AGAIN_S = 1.0
 UNHEARD_S = 3.0  # STARTING this long without a word from the executor: ask again
 S = RunState

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import close_old_connections, connection
@@ -23,6 +25,7 @@ from scheduling import (
     sweeping,
 )
 from scheduling.models import Delivery, Run
+from scheduling.run_folders import result_name
 from scheduling.run_state import RunState as S
 from tests.conftest import NOON
 
@@ -292,3 +295,14 @@ def test_two_threads_racing_over_the_same_runs_move_each_once(make_agent) -> Non
     close_old_connections()
     assert sorted(won) == sorted(run.pk for run in queued)
     assert Event.objects.filter(kind="run.cancelled").count() == 40
+
+
+@pytest.mark.parametrize(
+    "result", ["text", 5, True, None, [1, "a"], {"a": {"b": None}}]
+)
+def test_a_result_is_kept_as_the_program_left_it(run, node, result) -> None:
+    run = start(run, node)
+    left = result_name(run.uid)
+    Path(left).parent.mkdir(parents=True)
+    Path(left).write_text(json.dumps(result))
+    assert end(run, node).result == result

@@ -92,7 +92,7 @@ def test_an_agent_is_picked_and_placed_with_two_clicks(
     expect(desk.page.locator('[data-row="clicked"]')).to_be_visible(timeout=15_000)
     desk.page.get_by_role("button", name="New schedule").click()
     desk.page.get_by_label("Search agents").fill("clicked")
-    desk.page.get_by_label("Place clicked on the timeline").click()
+    desk.page.get_by_role("button", name="Place clicked on the timeline").click()
     grid = desk.page.get_by_role("grid").bounding_box()
     assert grid is not None
     desk.page.mouse.click(grid["x"] + grid["width"] * 0.8, grid["y"] + 120)
