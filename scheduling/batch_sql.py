@@ -48,13 +48,37 @@ def compare_and_set(
         f"WHERE {TABLE}.id = {_field('id')} AND {TABLE}.state = %s "
         f"AND {TABLE}.token = {_field('token')} RETURNING {answer}"
     )
-    packed = orjson.dumps(
-        list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME
-    ).decode()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [packed, before])
+        cursor.execute(sql, [_packed(rows), before])
         names = (*ANSWER, *NAME_OF)
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def insert(runs: Sequence[Run]) -> None:
+    """Store fresh runs with one statement and give each its primary key.
+
+    Raises IntegrityError as a plain insert does.
+    """
+    columns = [f.attname for f in Run._meta.concrete_fields if not f.primary_key]
+    rows = [{name: getattr(run, name) for name in columns} for run in runs]
+    sql = (
+        f"INSERT INTO {TABLE} ({', '.join(columns)}) "
+        f"SELECT {', '.join(map(_field, columns))} FROM {_source(columns)} "
+        "WHERE true RETURNING uid, id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_packed(rows)])
+        keys = dict(cursor.fetchall())
+    for run in runs:
+        run.pk = keys[run.uid]
+        run._state.adding = False
+
+
+def _packed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as the one JSON parameter of a statement."""
+    return orjson.dumps(
+        list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME
+    ).decode()
 
 
 def _assignments(columns: Sequence[str]) -> str:

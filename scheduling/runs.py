@@ -20,7 +20,7 @@ from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
 from scheduling import nodes
-from scheduling.batch_sql import compare_and_set, iso
+from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
 
@@ -136,7 +136,7 @@ def queue_many(wanted: Sequence[Wanted], *, now: datetime) -> list[Run]:
     fresh = [_row(w, now) for w in wanted]
     try:
         with transaction.atomic():
-            Run.objects.bulk_create(fresh)
+            insert(fresh)
     except IntegrityError as taken:
         raise NotAllowedNow("it already has a live run") from taken
     journal.record_many([_queued(w, run) for w, run in zip(wanted, fresh, strict=True)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rq import Queue
+from rq.job import JobStatus
 
 from agents import redis
 from scheduling.rq.job import SignedJob, SignedSerializer
@@ -31,10 +32,18 @@ def send_launch(node: str, batch: Sequence[tuple[int, int]]) -> None:
 
     Raises redis.RedisError; the runs then go back to the queue by their age.
     """
-    queue(launch_queue(node)).enqueue_call(
+    to = queue(launch_queue(node))
+    job = to.create_job(
         "scheduling.rq.jobs.launch_runs",
         args=(list(batch),),
         result_ttl=0,
         failure_ttl=0,
-        ttl=LAUNCH_TTL_S,
+        status=JobStatus.QUEUED,
     )
+    job.origin = to.name
+    with to.connection.pipeline(transaction=False) as pipe:  # one round trip
+        pipe.sadd(to.redis_queues_keys, to.key)
+        job.save(pipeline=pipe)
+        pipe.expire(job.key, LAUNCH_TTL_S)
+        to.push_job_id(job.id, pipeline=pipe)
+        pipe.execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -13,6 +14,7 @@ from tests.e2e.desk import (
     now,
     register_stamper,
     seconds_between,
+    stamp,
     stamped,
     utc,
 )
@@ -168,6 +170,54 @@ def test_alt_shift_arrows_change_the_time_limit(desk: Desk, stamps: Path) -> Non
     dialog.get_by_role("button", name="Change").click()
     expect(desk.toast("limited may run")).to_be_visible()
     assert desk.planned(schedule)[0]["id"] == first
+
+
+def test_pulling_the_end_of_a_run_changes_its_time_limit(
+    desk: Desk, stamps: Path
+) -> None:
+    schedule, (first, *_) = scheduled(desk, "pulled", stamps)
+    bar, mouse = desk.bar(first), desk.page.mouse
+    box = bar.bounding_box()
+    assert box is not None
+    mouse.move(box["x"] + box["width"] - 2, box["y"] + 10)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] + 240 * desk.px_per_second(), box["y"] + 10)
+    expect(desk.page.locator("[data-verdict]")).to_contain_text("at most")
+    desk.drop()
+    dialog = desk.page.get_by_role("dialog", name="Change the time limit")
+    dialog.get_by_label("All runs").check()
+    dialog.get_by_role("button", name="Change").click()
+
+    expect(desk.toast("pulled may run")).to_be_visible()
+    limit_s = desk.product.get(f"schedules/{schedule}/")["timeout"]
+    assert 240 <= limit_s <= 360
+
+
+def test_at_the_edge_the_timeline_scrolls_on_while_dragging(
+    desk: Desk, stamps: Path
+) -> None:
+    schedule, (first, *_) = scheduled(desk, "edged", stamps)
+    before = desk.start_of(schedule, first)
+    grid = desk.page.get_by_role("grid")
+    box = grid.bounding_box()
+    assert box is not None
+    scrolled = grid.evaluate("it => it.scrollLeft")
+    desk.drag(desk.bar(first), 60)
+    desk.page.mouse.move(box["x"] + box["width"] - 8, box["y"] + 90)
+    hour_px = 3600 * desk.px_per_second()
+    wait_for(lambda: grid.evaluate("it => it.scrollLeft") > scrolled + hour_px)
+    desk.drop()
+    desk.decide("Only this run")
+
+    expect(desk.toast("edged moved")).to_be_visible()
+    moved_to = moved_start(desk, first)
+    assert seconds_between(before, moved_to) > 3600
+
+
+def moved_start(desk: Desk, occurrence: str) -> datetime:
+    window = f"from={stamp(now())}&to={stamp(now() + timedelta(hours=8))}"
+    items = desk.product.get(f"timeline/?{window}&group=agent")["items"]
+    return next(utc(item["start"]) for item in items if item["id"] == occurrence)
 
 
 def test_the_move_dialog_needs_no_drag(desk: Desk, stamps: Path) -> None:

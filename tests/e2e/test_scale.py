@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
@@ -17,7 +19,8 @@ from tests.waiting import wait_for
 FIRST_RENDER_MS = 500
 FRAME_P95_MS = 34
 UPDATES_PER_S, SECONDS, FRAMES_PER_S = 1000, 5, 40
-RUNS = 10_000
+RUNS, AGENTS = 10_000, 40
+LIVE_AT_ONCE = 100
 
 # Notes when the answer of the timeline had arrived and when its first bars were drawn.
 WATCH = """
@@ -117,17 +120,32 @@ class Feeder:
         self.route.send(json.dumps({"type": "delta", "n": self.n, "runs": runs}))
 
 
-def update(run: dict[str, Any], turn: int) -> dict[str, Any]:
-    """Alternately running and over, so that bars change state and length."""
-    live = turn % 2 == 0
-    return {
-        "uid": run["uid"],
-        "agent": run["agent"],
-        "state": "running" if live else "succeeded",
-        "at": now().isoformat(),
-        "started_at": run["started_at"],
-        "ended_at": None if live else now().isoformat(),
-    }
+STATES = ("queued", "admitted", "starting", "running", "succeeded")
+
+
+class Burst:
+    """Runs that begin and end by the hundreds a second, as the scheduler tells them."""
+
+    def __init__(self) -> None:
+        self.live: deque[tuple[str, str, str, int]] = deque()
+        self.begun = 0
+
+    def updates(self, count: int) -> list[dict[str, Any]]:
+        return [self.next(now().isoformat()) for _ in range(count)]
+
+    def next(self, at: str) -> dict[str, Any]:
+        """The oldest live run's next state; every fifth time a fresh run."""
+        if len(self.live) < LIVE_AT_ONCE:
+            self.begun += 1
+            agent = f"many_{self.begun % AGENTS:02}"
+            self.live.append((uuid4().hex, agent, at, 0))
+        uid, agent, due_at, state = self.live.popleft()
+        if state + 1 < len(STATES):
+            self.live.append((uid, agent, due_at, state + 1))
+        told = {"uid": uid, "agent": agent, "state": STATES[state], "at": at}
+        began = {"started_at": at} if STATES[state] == "running" else {}
+        over = {"ended_at": at} if STATES[state] == "succeeded" else {}
+        return {**told, "due_at": due_at, **began, **over}
 
 
 def test_a_thousand_updates_a_second_leave_the_page_smooth(
@@ -138,20 +156,12 @@ def test_a_thousand_updates_a_second_leave_the_page_smooth(
     log_in(page, crowded, "/schedule")
     page.goto(f"{crowded.url}/schedule?zoom=6h")
     expect(page.locator("[data-bar]").first).to_be_visible(timeout=20_000)
-    runs: list[dict[str, Any]] = []
-    cursor = ""
-    while len(runs) < 2000:
-        answer = crowded.get(f"runs/?limit=500{cursor}")
-        runs += answer["items"]
-        cursor = f"&cursor={answer['next']}"
     wait_for(lambda: feeder.n > 0 or feeder.route is not None)
+    burst = Burst()
     page.evaluate(COUNT_FRAMES)
     each, sent, began_s = UPDATES_PER_S // FRAMES_PER_S, 0, monotonic_s()
     for turn in range(SECONDS * FRAMES_PER_S):
-        batch = [runs[(sent + k) % len(runs)] for k in range(each)]
-        feeder.feed(
-            [update(run, (sent + k) // len(runs)) for k, run in enumerate(batch)]
-        )
+        feeder.feed(burst.updates(each))
         sent += each
         ahead_s = began_s + (turn + 1) / FRAMES_PER_S - monotonic_s()
         page.wait_for_timeout(max(ahead_s * 1000, 1))

@@ -107,6 +107,8 @@ def look_at(page: Page, product: Product, name: str) -> list[str]:
     page.goto(f"{product.url}/{name.lower()}")
     page.get_by_role("heading", name=name, level=1).wait_for()
     page.wait_for_load_state("networkidle")
+    too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    assert not too_wide, f"{name} is wider than the window"
     page.evaluate(Path(AXE).read_text())
     found = page.evaluate("axe.run()")
     return [
