@@ -11,8 +11,11 @@ const MOST_LOGS = 8; // of one connection, by the server's rule
 export interface Listener {
   /** Several deltas at once: they are gathered until the browser draws. */
   onchange?(deltas: readonly Delta[]): void;
-  /** Something was missed: fetch the snapshot again. */
-  onresync?(): void;
+  /**
+   * Something may have been missed. `since` is the server's instant from which on we
+   * hear everything: a snapshot that is older has to be fetched again.
+   */
+  onresync?(since: number): void;
 }
 
 type LogListener = (frame: LogFrame) => void;
@@ -20,9 +23,6 @@ type LogListener = (frame: LogFrame) => void;
 class Live {
   link = $state<Link>('connecting');
   staleSince = $state<number | null>(null);
-  /** When we began to listen (this browser's clock); a snapshot asked later is complete. */
-  listeningSince = Infinity;
-
   #feed: Feed = emptyFeed;
   #socket: LiveSocket | null = null;
   #listeners = new Set<Listener>();
@@ -88,18 +88,18 @@ class Live {
     this.#feed = feed;
     if (frame.type === 'hello') {
       clock.learn(frame.now);
-      this.listeningSince = Date.now();
     }
     if (effect.kind === 'apply') this.#gather(effect.delta);
-    else if (effect.kind === 'resync') this.#resync();
-    else if (effect.kind === 'log') {
+    else if (effect.kind === 'resync') {
+      this.#resync(frame.type === 'hello' ? Date.parse(frame.now) : Infinity);
+    } else if (effect.kind === 'log') {
       for (const tell of this.#logs.get(effect.frame.run) ?? []) tell(effect.frame);
     }
   }
 
-  #resync(): void {
+  #resync(since: number): void {
     this.#waiting = [];
-    for (const listener of this.#listeners) listener.onresync?.();
+    for (const listener of this.#listeners) listener.onresync?.(since);
   }
 
   /** A hidden page draws nothing, so there a timer takes the place of the next frame. */

@@ -6,7 +6,11 @@ import type { Placed } from './timeline/layout';
 
 export interface Firing {
   readonly id: string; // the occurrence
-  readonly at: number;
+  readonly nominal: number; // when its schedule says
+}
+
+export interface ShownFiring extends Firing {
+  readonly at: number; // where it stands now
   readonly moved: boolean;
   readonly why: string | null;
   readonly shown: boolean; // it stands on the timeline
@@ -26,32 +30,35 @@ export function occurrenceId(schedule: string, nominal: string): string {
   return `${schedule}@${stamp}${Number(micros) === 0 ? '' : `.${micros}`}Z`;
 }
 
-export async function firingsOf(
-  schedules: readonly Schedule[],
-  find: (occurrence: string) => Placed | undefined,
-): Promise<Firing[]> {
+/** The next firings of these schedules by their rules, earliest first. */
+export async function firingsOf(schedules: readonly Schedule[]): Promise<Firing[]> {
   const active = schedules.filter((it) => it.enabled && !it.paused).slice(0, 6);
-  const lists = await Promise.all(active.map((it) => ofOne(it, find)));
-  return lists
-    .flat()
-    .sort((a, b) => a.at - b.at)
-    .slice(0, SHOWN);
+  const lists = await Promise.all(active.map(ofOne));
+  return lists.flat().sort((a, b) => a.nominal - b.nominal);
 }
 
-async function ofOne(
-  schedule: Schedule,
-  find: (occurrence: string) => Placed | undefined,
-): Promise<Firing[]> {
+async function ofOne(schedule: Schedule): Promise<Firing[]> {
   const preview = await api.schedules.preview(schedule.id, SHOWN).catch(() => null);
-  return (preview?.firings ?? []).map((nominal) => {
-    const id = occurrenceId(schedule.id, nominal);
-    const placed = find(id);
+  return (preview?.firings ?? []).map((nominal) => ({
+    id: occurrenceId(schedule.id, nominal),
+    nominal: Date.parse(nominal),
+  }));
+}
+
+/** The same where they stand now: those that were moved at their new time. */
+export function showFirings(
+  firings: readonly Firing[],
+  find: (occurrence: string) => Placed | undefined,
+): ShownFiring[] {
+  const shown = firings.map((firing) => {
+    const placed = find(firing.id);
     return {
-      id,
-      at: placed?.start ?? Date.parse(nominal),
+      ...firing,
+      at: placed?.start ?? firing.nominal,
       moved: placed?.item.moved ?? false,
       why: placed?.item.why ?? null,
       shown: placed !== undefined,
     };
   });
+  return shown.sort((a, b) => a.at - b.at).slice(0, SHOWN);
 }

@@ -8,6 +8,7 @@ import type { TimelineView } from './view.svelte';
 
 const THRESHOLD_PX = 4;
 const GRIP_PX = 7; // the right end of a bar changes its length
+const LEAST_GRIPPED_PX = 14; // a narrower bar can only be moved
 const LONG_PRESS_MS = 380;
 
 export interface GestureHost {
@@ -55,7 +56,9 @@ export class Gestures {
     const box = (event.target as Element)
       .closest('[data-bar]')
       ?.getBoundingClientRect();
-    const atEnd = box && box.width > 18 && box.right - event.clientX < GRIP_PX;
+    const grip = Math.min(GRIP_PX, (box?.width ?? 0) / 3);
+    const atEnd =
+      box && box.width > LEAST_GRIPPED_PX && box.right - event.clientX < grip;
     this.#press = {
       id: event.pointerId,
       placed,

@@ -34,21 +34,25 @@ export class TimelineStore {
   capacity = $state.raw<Capacity | null>(null);
   /** Rises when a row's runs changed place; only that row is drawn again. */
   revisions = new SvelteMap<string, number>();
-  /** Rises when rows may have become higher or lower. */
+  /** Rises when a row became higher. */
   heights = $state(0);
+  /** Rises whenever anything changed. */
+  changes = $state(0);
   /** A state newer than the item's own: read by one bar only. */
   states = new SvelteMap<string, ItemState>();
   phase = $state<'loading' | 'ready' | 'failed'>('loading');
   refreshing = $state(false);
   error = $state('');
   capped = $state(false);
-  /** When the snapshot shown was asked for (this browser's clock). */
-  askedAt = 0;
+  /** The server's clock when it took the snapshot we show. */
+  snapshotAt = 0;
 
   readonly index = new TimelineIndex();
   #wanted: Wanted | null = null;
   #recent = new Map<string, RunDelta>();
+  #heights = new Map<string, number>();
   #asking: AbortController | null = null;
+  #neededSince = 0;
 
   get(id: string): Placed | undefined {
     return this.index.get(id);
@@ -66,10 +70,8 @@ export class TimelineStore {
     this.#wanted = wanted;
     if (former?.group !== wanted.group) this.phase = 'loading';
     this.refreshing = true;
-    const askedAt = Date.now();
     try {
       await this.#fetch(wanted, asking.signal);
-      this.askedAt = askedAt;
       this.phase = 'ready';
     } catch (error) {
       if (isAbort(error)) return;
@@ -77,11 +79,19 @@ export class TimelineStore {
       this.phase = 'failed';
     }
     this.refreshing = false;
+    if (this.snapshotAt < this.#neededSince) return this.load(wanted);
     void this.#loadCapacity(wanted, asking.signal);
   }
 
   async reload(): Promise<void> {
     if (this.#wanted) await this.load(this.#wanted);
+  }
+
+  /** What we show must be at least this new; what is on its way is waited for. */
+  async need(since: number): Promise<void> {
+    const now = since === Infinity ? this.snapshotAt + 1 : since;
+    this.#neededSince = Math.max(this.#neededSince, now);
+    if (!this.refreshing && this.snapshotAt < this.#neededSince) await this.reload();
   }
 
   async #fetch(wanted: Wanted, signal: AbortSignal): Promise<void> {
@@ -96,14 +106,17 @@ export class TimelineStore {
       signal,
     );
     clock.learn(answer.now);
+    this.snapshotAt = Date.parse(answer.now);
     this.index.replace(answer.items);
     this.states.clear();
     this.rows = answer.rows;
     this.bands = byRow(answer.bands);
     this.capped = answer.capped;
     this.#replay(Date.parse(answer.now), wanted.group);
-    for (const row of answer.rows) this.#touch(row.id);
+    this.#heights.clear();
+    this.#show(new Set(answer.rows.map((row) => row.id)));
     this.heights += 1;
+    this.changes += 1;
   }
 
   async #loadCapacity(wanted: Wanted, signal: AbortSignal): Promise<void> {
@@ -129,25 +142,33 @@ export class TimelineStore {
   apply(deltas: readonly Delta[]): boolean {
     const group = this.#wanted?.group ?? 'agent';
     const touched = new Set<string>();
-    const known = new Set(this.rows.map((row) => row.id));
-    let stale = false;
     for (const delta of deltas) {
       for (const run of delta.runs ?? []) {
         if (!run.state) continue; // news about it that leave its state alone
         this.#recent.set(run.uid, run);
         for (const row of this.#applyRun(run, group)) touched.add(row);
       }
-      stale ||= (delta.schedules?.length ?? 0) > 0;
-      for (const { agent_id } of delta.agents ?? []) {
-        stale ||= group === 'agent' && !known.has(agent_id);
-      }
     }
-    for (const row of touched) {
+    this.#show(touched);
+    const known = new Set(this.rows.map((row) => row.id));
+    return (
+      deltas.some((delta) => isNews(delta, group, known)) ||
+      [...touched].some((row) => !known.has(row))
+    );
+  }
+
+  /** Draws these rows again, and all of them when one became higher. */
+  #show(rows: ReadonlySet<string>): void {
+    if (rows.size === 0) return;
+    let higher = false;
+    for (const row of rows) {
       this.#touch(row);
-      stale ||= !known.has(row);
+      const heightPx = this.index.heightPx(row);
+      higher ||= heightPx !== this.#heights.get(row);
+      this.#heights.set(row, heightPx);
     }
-    if (touched.size > 0) this.heights += 1;
-    return stale;
+    if (higher) this.heights += 1;
+    this.changes += 1;
   }
 
   /** Rows whose layout changed; a change of state alone wakes just its bar. */
@@ -190,9 +211,14 @@ export class TimelineStore {
   }
 
   #put(placed: Placed): void {
-    for (const row of this.index.put(placed)) this.#touch(row);
-    this.heights += 1;
+    this.#show(new Set(this.index.put(placed)));
   }
+}
+
+/** What a delta tells that is not a run on a row we have. */
+function isNews(delta: Delta, group: Group, rows: ReadonlySet<string>): boolean {
+  if (delta.schedules?.length) return true;
+  return group === 'agent' && (delta.agents ?? []).some((it) => !rows.has(it.agent_id));
 }
 
 function samePlace(a: Placed, b: Placed): boolean {

@@ -11,13 +11,16 @@ const scripts = readdirSync(ASSETS).filter((file) => file.endsWith('.js'));
 function closure(file: string, found = new Set<string>()): Set<string> {
   if (found.has(file)) return found;
   found.add(file);
-  for (const [, next] of text(file).matchAll(/(?:from|import)\s*["'`]\.\/([^"'`]+\.js)["'`]/g)) {
+  for (const [, next] of text(file).matchAll(
+    /(?:from|import)\s*["'`]\.\/([^"'`]+\.js)["'`]/g,
+  )) {
     if (next) closure(next, found);
   }
   return found;
 }
 const gzKb = (files: Iterable<string>) =>
-  [...files].reduce((sum, file) => sum + gzipSync(text(file), { level: 9 }).length, 0) / 1000;
+  [...files].reduce((sum, file) => sum + gzipSync(text(file), { level: 9 }).length, 0) /
+  1000;
 
 const shell = closure('app.js');
 

@@ -37,11 +37,12 @@ describe('lanes', () => {
 });
 
 describe('single changes', () => {
-  test('a run that ends earlier gives its lane back', () => {
+  test('a run that ends earlier frees its lane, and the row keeps its height', () => {
     const index = indexOf(item('a', 0, 30), item('b', 10, 20));
     expect(index.lanes('row')).toBe(2);
     index.put(place(item('a', 0, 5)));
-    expect(index.lanes('row')).toBe(1);
+    expect(index.lanes('row')).toBe(2);
+    expect(laneOf(index, 'b')).toBe(0);
   });
 
   test('a run that changes its row is told of both rows', () => {

@@ -23,7 +23,7 @@ const MIN_MS = 1000;
 
 interface Row {
   list: Placed[]; // by start
-  lanes: number;
+  lanes: number; // as many as it ever had: rows that shrink would jump about
   longestMs: number;
   dirty: boolean;
 }
@@ -151,7 +151,7 @@ export class TimelineIndex {
       row.list[index] = moved;
       this.#byId.set(placed.id, moved);
     });
-    row.lanes = Math.max(1, ends.length);
+    row.lanes = Math.max(row.lanes, ends.length);
     row.dirty = false;
   }
 }
