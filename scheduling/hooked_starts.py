@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Collection
+from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from django.db import transaction
@@ -31,7 +32,7 @@ class HookedStarts:
     def __init__(self, node: str, executor: Executor) -> None:
         self.node, self.executor = node, executor
         self.pool = asyncio.Semaphore(AT_ONCE)
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
 
     def under_way(self) -> Collection[str]:
@@ -41,22 +42,36 @@ class HookedStarts:
     def begin(self, start: Start, loop: asyncio.AbstractEventLoop) -> None:
         """From any thread: run the hooks in the loop, then start the program."""
         with self._lock:
-            self._under_way.add(start.spec.uid)
-        asyncio.run_coroutine_threadsafe(self._prepare(start), loop)
+            prepared = asyncio.run_coroutine_threadsafe(self._prepare(start), loop)
+            self._under_way[start.spec.uid] = prepared
+
+    def cancel_unwanted(self) -> None:
+        """End the hooks of runs that were asked to stop meanwhile."""
+        stopping = Run.objects.filter(uid__in=self.under_way(), state=RunState.STOPPING)
+        for uid in stopping.values_list("uid", flat=True):
+            with self._lock:
+                prepared = self._under_way.get(uid)
+            if prepared is not None:
+                prepared.cancel()
 
     async def _prepare(self, start: Start) -> None:
         spec = start.spec
         try:
             async with self.pool:
                 await agent_lifecycle_hooks.pre_start(start.pre_start, spec)
-            await asyncio.to_thread(self.executor.start, [spec])
+            if await asyncio.to_thread(self._is_wanted, spec):
+                await asyncio.to_thread(self.executor.start, [spec])
         except HookFailed as failed:
             await asyncio.to_thread(self._fail, spec, str(failed))
         except ExecutorError as down:  # it stays STARTING; reconcile asks again
             log.warning("the executor did not hear", extra={"why": str(down)})
         finally:
             with self._lock:
-                self._under_way.discard(spec.uid)
+                self._under_way.pop(spec.uid, None)
+
+    def _is_wanted(self, spec: LaunchSpec) -> bool:
+        mine = Run.objects.filter(uid=spec.uid, token=spec.token)
+        return mine.filter(state=RunState.STARTING).exists()
 
     @transaction.atomic
     def _fail(self, spec: LaunchSpec, reason: str) -> None:

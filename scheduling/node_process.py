@@ -119,6 +119,7 @@ class NodeProcess:
                 self.executor.signal(uid, int(number))
             case _:
                 self.supervisor.stop_pending()
+                self.hooks.cancel_unwanted()
 
     async def beat(self) -> None:
         await asyncio.sleep(await self.in_thread(self.beat_once))
