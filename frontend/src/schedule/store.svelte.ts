@@ -68,19 +68,25 @@ export class TimelineStore {
     this.#asking = asking;
     const former = this.#wanted;
     this.#wanted = wanted;
-    if (former?.group !== wanted.group) this.phase = 'loading';
+    if (former?.group !== wanted.group || this.phase === 'failed')
+      this.phase = 'loading';
     this.refreshing = true;
     try {
       await this.#fetch(wanted, asking.signal);
       this.phase = 'ready';
+      this.error = '';
     } catch (error) {
       if (isAbort(error)) return;
       this.error = sayError(error);
-      this.phase = 'failed';
+      if (this.phase === 'loading') this.phase = 'failed'; // else the old stays in sight
+      this.refreshing = false;
+      return;
     }
     this.refreshing = false;
-    if (this.snapshotAt < this.#neededSince) return this.load(wanted);
-    void this.#loadCapacity(wanted, asking.signal);
+    const isOld = this.snapshotAt < this.#neededSince;
+    this.#neededSince = 0; // one more time at most, whatever the clocks say
+    if (isOld) await this.load(wanted);
+    else void this.#loadCapacity(wanted, asking.signal);
   }
 
   async reload(): Promise<void> {
