@@ -22,7 +22,7 @@ from agents.models import Agent
 from scheduling import hot_reads, runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
-from scheduling.run_folders import folder_name, folder_of
+from scheduling.run_folders import folder_of, work_name
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 
@@ -99,7 +99,7 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
     """The program's whole environment: its own variables and ours, nothing inherited
     but the locale and the time zone of the machine."""
     uid, spec = row["uid"], row["spec"]
-    work = f"{folder_name(uid)}/work"
+    work = work_name(uid)
     ours = {
         "KOS_RUN_UID": uid,
         "KOS_OCCURRENCE_ID": row["occurrence_key"],

@@ -23,8 +23,13 @@ def folder_name(uid: str) -> str:
     return f"{settings.VAR}/runs/{uid[:2]}/{uid}"
 
 
+def work_name(uid: str) -> str:
+    """The program's working directory and home."""
+    return f"{folder_name(uid)}/work"
+
+
 def result_name(uid: str) -> str:
-    return f"{folder_name(uid)}/work/result.json"
+    return f"{work_name(uid)}/result.json"
 
 
 def read_result(uid: str) -> Any:

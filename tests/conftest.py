@@ -6,6 +6,7 @@ socket inside it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections import Counter
@@ -64,8 +65,17 @@ def fresh_process_state() -> Iterator[None]:
     live_config.forget()
     rates.local.counts.clear()
     redis.connection().flushdb()
+    folder = Path.cwd()
     yield
+    os.chdir(folder)
     live_config.forget()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser's tests come last: their driver keeps an event loop in this thread,
+    in which no other asynchronous test could run."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
 
 
 @pytest.fixture

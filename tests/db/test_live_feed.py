@@ -25,7 +25,10 @@ from tests.db.live_fixtures import (
 UID = "a" * 32
 
 
-@pytest.mark.django_db(transaction=True)
+# A consumer closes old database connections, in whatever thread it finds them.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
 async def test_a_committed_event_is_seen_and_a_rolled_back_one_is_not() -> None:
     async with subscribed("runs") as client:
         await in_thread(write_one_and_roll_one_back)

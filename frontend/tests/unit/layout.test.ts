@@ -60,6 +60,18 @@ describe('single changes', () => {
     expect(index.visible('row', T, minute(60)).map((it) => it.id)).toEqual(['b']);
   });
 
+  test('a change of state leaves the lane and the order alone', () => {
+    const index = indexOf(item('a', 0, 10), item('b', 5, 15));
+    index.lanes('row');
+    index.amend(place(item('b', 5, 15, { state: 'running' })));
+    const found = index.visible('row', T, minute(60));
+    expect(found.map((it) => [it.id, it.lane, it.state])).toEqual([
+      ['a', 0, 'planned'],
+      ['b', 1, 'running'],
+    ]);
+    expect(index.get('b')).toBe(found[1]);
+  });
+
   test('bars that stay where they are stay the same objects', () => {
     const index = indexOf(item('a', 0, 10), item('b', 20, 30));
     const before = index.visible('row', T, minute(60))[0];

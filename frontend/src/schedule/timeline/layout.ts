@@ -69,6 +69,17 @@ export class TimelineIndex {
     return touched.filter((id): id is string => id !== null);
   }
 
+  /** Takes the place of the one with its id, which must stand at the same time. */
+  amend(placed: Placed): void {
+    const before = this.#byId.get(placed.id);
+    const list = before && this.#rows.get(before.item.row)?.list;
+    if (!before || !list) return;
+    const at = list.findIndex((other) => other.id === placed.id);
+    const next = { ...placed, lane: before.lane };
+    list[at] = next;
+    this.#byId.set(placed.id, next);
+  }
+
   remove(id: string): string | null {
     const placed = this.#byId.get(id);
     if (!placed) return null;
