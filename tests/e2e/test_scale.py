@@ -16,10 +16,10 @@ from tests.e2e.desk import log_in, monotonic_s, now, stamp
 from tests.live.harness import PYTHON, ROOT, Product, running_product
 from tests.waiting import wait_for
 
-# The budgets are 500 and 34 ms on a quiet machine, and both figures are reported. What
-# fails here is a page that no longer draws only what is in sight: that costs seconds.
-FIRST_RENDER_MS = 3 * 500
-FRAME_P95_MS = 3 * 34
+FIRST_RENDER_MS = 500
+# The budget is 34 ms and the figure is reported. Frames come in steps of the screen, and
+# two steps late is what other work on the same two cores can cost.
+FRAME_P95_MS = 2 * 34
 UPDATES_PER_S, SECONDS, FRAMES_PER_S = 1000, 5, 40
 RUNS, AGENTS = 10_000, 40
 LIVE_AT_ONCE = 100
