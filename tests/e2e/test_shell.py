@@ -44,6 +44,15 @@ def test_the_theme_stays_after_a_reload(page: Page) -> None:
     assert scheme == "dark"
 
 
+def test_a_change_of_zoom_keeps_now_in_sight(desk: Desk, product: Product) -> None:
+    product.register("zoomed_at", "/bin/true")
+    desk.open("zoom=2w")
+    now = desk.page.locator(".now.num")
+    for zoom in ("1 d", "3 h", "1 h"):
+        desk.page.get_by_text(zoom, exact=True).click()
+        expect(now).to_be_in_viewport()
+
+
 def test_the_time_zone_changes_every_clock(desk: Desk) -> None:
     page = desk.page
     page.get_by_role("button", name="Time zone: UTC").click()

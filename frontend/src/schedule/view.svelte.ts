@@ -57,6 +57,12 @@ export class TimelineView {
     this.goTo(anchor - (anchorPx / this.viewPx) * this.spanMs);
   }
 
+  /** Where a change of zoom without a pointer holds fast: at now if that is in sight. */
+  anchorPx(now: number): number {
+    const inSight = this.from < now && now < this.to;
+    return inSight ? this.x(now) - this.scrollPx : this.viewPx / 2;
+  }
+
   resize(width: number, height: number): void {
     const from = this.from;
     const first = this.viewPx === 0;
