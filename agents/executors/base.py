@@ -25,6 +25,29 @@ class Limits:
     pids: int = 4096
     open_files: int = 4096
     output_bytes: int = 64 * 2**20  # per stream; what is beyond is cut and counted
+    disk_bytes: int | None = None  # of the scratch space an environment gives
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A path of the machine that the run sees at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What only an environment with a file system of its own needs to know."""
+
+    image: str  # by tag or digest
+    pull: str = "missing"  # or "always", "never"
+    network: str = "none"
+    user: str | None = None  # None: an unprivileged one, never root
+    workdir: str | None = None
+    ports: Mapping[int, int] = field(default_factory=dict)  # inside -> on the machine
+    registry_auth: Mapping[str, str] | None = None  # {"username": …, "password": …}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,49 @@ class LaunchSpec:
     time_limit_s: float | None = None  # enforced by the holder, node process or not
     grace_s: float = 10.0  # between SIGTERM and the end of the whole cgroup
     run_as: str | None = None  # user name; None: the node's own user
+    environment: str = "subprocess"  # one of the executor's `environments`
+    container: Container | None = None  # docker only
+    mounts: tuple[Mount, ...] = ()  # docker and sandbox
+    gpus: tuple[str, ...] = ()  # ids of the devices this run may use
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an environment can do here. What it cannot is refused or told, never
+    silently left out: `missing` says why, for people, by the field's name."""
+
+    memory: bool = False  # a hard cap; beyond it the kernel ends the run
+    cpu: bool = False
+    pids: bool = False
+    open_files: bool = False
+    disk: bool = False
+    output: bool = False
+    freeze: bool = False
+    relimit: bool = False  # limits change while it runs
+    kill_all: bool = False  # double-forked and re-sessioned processes too
+    usage_network: bool = False
+    rate_network: bool = False
+    private_network: bool = False
+    private_files: bool = False
+    run_as: bool = False
+    gpus: bool = False
+    offline_limit: bool = False  # the time limit holds while the node process is down
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a live run uses. None: this environment cannot tell."""
+
+    cpu_seconds: float | None = None  # since its start
+    memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    processes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    received_bytes: int | None = None  # network
+    sent_bytes: int | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +159,20 @@ class BadSpec(ExecutorError):
 
 
 class Executor(Protocol):
+    """Programs of one node, of one or several environments, and their one log.
+
+    Any thread may call any method, but only one waits and reads.
+    """
+
     name: ClassVar[str]
+    environments: ClassVar[tuple[str, ...]]
 
     def ensure(self) -> None:
-        """Make sure programs can be started; starts the holder when none runs."""
+        """Make sure programs can be started. Raises Unavailable, saying what to do."""
+        ...
+
+    def capabilities(self) -> Mapping[str, Capabilities]:
+        """What each environment that works here can do. One that does not is absent."""
         ...
 
     def start(self, specs: Sequence[LaunchSpec]) -> None:
@@ -117,6 +193,26 @@ class Executor(Protocol):
 
     def signal(self, uid: str, number: int) -> None:
         """Send a signal to the run's processes. Silent when it is over."""
+        ...
+
+    def freeze(self, uid: str) -> None:
+        """Return when no process of the run is given CPU any more. Idempotent, silent
+        when it is over. Its time limit goes on; a stop thaws it."""
+        ...
+
+    def thaw(self, uid: str) -> None:
+        """Let a frozen run go on. Idempotent, silent when it is over."""
+        ...
+
+    def relimit(self, uid: str, limits: Limits) -> None:
+        """Change the limits of a live run. Silent when it is over.
+
+        Raises BadSpec where the kernel refuses, as a memory cap below what is in use.
+        """
+        ...
+
+    def usage(self, uid: str) -> Usage | None:
+        """What the run uses now; None when it is over."""
         ...
 
     def alive(self) -> dict[str, int]:
