@@ -14,6 +14,8 @@ import resource
 import signal
 from typing import Any
 
+from agents.executors.ready_folders import ReadyFolders
+
 PATH_WHEN_NONE = "/usr/local/bin:/usr/bin:/bin"
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
 STREAMS = [
@@ -32,8 +34,10 @@ class RanAlready(Exception):
     """Its attempt file exists: this token was used, whatever became of it."""
 
 
-def make_folder(folder: str) -> bool:
+def make_folder(folder: str, ready: ReadyFolders) -> bool:
     """The run's folder with work/ in it. Returns whether the folder is new."""
+    if ready.take(folder):
+        return True
     try:
         os.mkdir(folder, 0o700)
         new = True
