@@ -60,6 +60,7 @@ class Holder:
         self.state = state
         for run in state.strangers:
             self.clients.listen_to(run.pidfd)
+        self.clients.listen_to(state.jails.news)
         self.asked: deque[tuple[Client, list[dict[str, Any]], bool]] = deque()
         self.does = {
             "start": self._start,
@@ -111,6 +112,8 @@ class Holder:
                 self.poked = False
                 self.endings.see_strays()
             self.endings.see_strangers()
+            if self.state.settling:
+                self.endings.see_jails()
             self.endings.keep_deadlines(time.monotonic())
             if os.getppid() != self.guard:
                 self.become_guard()

@@ -9,7 +9,7 @@ from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
 from tests.executors.harness import Bench, clean_up
 
-REAL = ["subprocess"]  # every environment that runs real programs
+REAL = ["subprocess", "sandbox"]  # every environment that runs real programs
 
 
 def held(tmp_path: Path, environment: str = "subprocess") -> Iterator[Bench]:
