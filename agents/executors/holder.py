@@ -189,7 +189,13 @@ class Holder:
 
     def _about(self, client: Client, request: dict[str, Any]) -> Answer:
         can = self.starts.capabilities()
-        return {"version": VERSION, "pid": os.getpid(), "guard": self.guard, "can": can}
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "guard": self.guard,
+            "can": can,
+            "absent": self.starts.absent(),
+        }
 
     def _end(self, client: Client, request: dict[str, Any]) -> Answer:
         self.leaving = not (self.runs or self.asked)

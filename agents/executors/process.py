@@ -128,7 +128,8 @@ class ProcessExecutor:
     # -- beyond the protocol ----------------------------------------------------------
 
     def about(self) -> dict[str, Any]:
-        """The holder's and the guard's pid, and what they can do."""
+        """The holder's and the guard's pid, what they can do, and why an environment
+        is absent."""
         return self._ask({"about": True})
 
     def renew(self) -> None:

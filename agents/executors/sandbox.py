@@ -198,7 +198,7 @@ def _escaped(byte: int) -> str:
 
 
 def bwrap_options(tool: Tool, spec: dict[str, Any], seen: list[Bind]) -> list[str]:
-    options = ["--die-with-parent", "--as-pid-1", "--clearenv", "--hostname", "sandbox"]
+    options = ["--as-pid-1", "--clearenv", "--hostname", "sandbox"]
     options += ["--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     options += ["--unshare-cgroup-try"]
     if spec["network"] == "none":
@@ -210,6 +210,8 @@ def bwrap_options(tool: Tool, spec: dict[str, Any], seen: list[Bind]) -> list[st
         options += ["--unshare-user", "--uid", str(USER), "--gid", str(USER)]
     options += ["--proc", "/proc", "--perms", "1777"]
     options += ["--size", str(spec["disk"] or TMP_BYTES), "--tmpfs", "/tmp"]
+    for folder in folders_above(seen):  # it would make them for root alone
+        options += ["--perms", "0755", "--dir", folder]
     for name in DEVICES:
         options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     for at, to in LINKS.items():
@@ -218,3 +220,15 @@ def bwrap_options(tool: Tool, spec: dict[str, Any], seen: list[Bind]) -> list[st
         how = "--ro-bind" if one.read_only else "--bind"
         options += [how, one.source, one.target]
     return [*options, "--remount-ro", "/", "--chdir", "/"]
+
+
+def folders_above(seen: list[Bind]) -> list[str]:
+    """The folders that only lead to what is seen, outer ones first."""
+    found = {"/dev"}
+    mounted: list[str] = []
+    for one in seen:
+        if not any(is_within(one.target, other) for other in mounted):
+            parts = one.target.split("/")[1:-1]
+            found |= {"/" + "/".join(parts[: n + 1]) for n in range(len(parts))}
+        mounted.append(one.target)
+    return sorted(found - {"/tmp"})

@@ -74,6 +74,11 @@ class Starts:
         jails.find_out()
         return abilities.of_environments(self.groups.capabilities(), jails.tool)
 
+    def absent(self) -> dict[str, str]:
+        """Why an environment does not work here, by its name."""
+        why_not = self.state.jails.why_not
+        return {"sandbox": why_not} if why_not else {}
+
     def refuse(self, spec: dict[str, Any], reason: str) -> None:
         said = " ".join(reason.split())
         line = f"F {spec['uid']} {spec['token']} {time.time_ns()} {said}"

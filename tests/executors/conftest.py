@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,10 +14,19 @@ from tests.executors.harness import Bench, clean_up
 REAL = ["subprocess", "sandbox"]  # every environment that runs real programs
 
 
+def lacks(what: str, reason: str) -> NoReturn:
+    """Skip a test for want of a part of the machine; in CI every part is there."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}: {reason}")
+
+
 def held(tmp_path: Path, environment: str = "subprocess") -> Iterator[Bench]:
     """A bench of one of the holder's environments."""
     executor = ProcessExecutor(tmp_path / "node")
     executor.ensure()
+    absent = executor.about()["absent"]
+    if environment in absent:
+        clean_up(executor)
+        lacks(environment, absent[environment])
     yield Bench(executor, tmp_path / "runs", environment=environment)
     clean_up(executor)
 
