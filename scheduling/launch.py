@@ -17,7 +17,7 @@ from django.db import transaction
 
 from agents import live_config
 from agents.agent_lifecycle_hooks import Hook
-from agents.executors.base import LaunchSpec, Limits
+from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.models import Agent
 from scheduling import hot_reads, runs
 from scheduling.batch_sql import iso
@@ -111,7 +111,27 @@ def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
         time_limit_s=time_limit_s(row),
         grace_s=spec["grace_s"],
         run_as=spec["run_as"],
+        environment=spec["exec_env"],
+        container=container_of(spec),
+        mounts=mounts_of(spec),
     )
+
+
+def container_of(spec: Mapping[str, Any]) -> Container | None:
+    """What the definition says of its container; None for other environments."""
+    if (docker := spec["docker"]) is None:
+        return None
+    return Container(
+        image=docker["image"],
+        pull=docker.get("pull", "missing"),  # not in definitions of before
+        network=docker["network"],
+        user=docker["user"],
+        workdir=docker["workdir"],
+    )
+
+
+def mounts_of(spec: Mapping[str, Any]) -> tuple[Mount, ...]:
+    return tuple(Mount(**mount) for mount in (spec["docker"] or {}).get("mounts", ()))
 
 
 def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
