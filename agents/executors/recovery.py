@@ -48,6 +48,7 @@ def recover(folder: str, lock_fd: int, log: Log, guard: int) -> State:
         elif run.pid or settle_intent(run, log, state, guard):
             place(run, state, guard, pidfds)
             if run.jailed and not run.up:
+                run.jail_until = time.monotonic() + jails.UP_WITHIN_S
                 state.settling.append(run)
     return state
 

@@ -158,6 +158,39 @@ def test_mounting_and_other_roots_are_refused(jail: Bench) -> None:
     assert out(jail, "python3", "-c", code) == "-1 -1 -1\n"
 
 
+def test_nsjail_lets_nobody_make_namespaces_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOS_JAIL", "nsjail")
+    code = (
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "for flags in (0x10000000, 0x20000, 0x40000000):\n"
+        " print(libc.unshare(flags), ctypes.get_errno())"
+    )
+    for bench in held(tmp_path, "sandbox"):
+        assert out(bench, "python3", "-c", code) == "-1 1\n" * 3
+
+
+@pytest.mark.parametrize("mode", ["none", "v2"])
+def test_without_groups_of_limits_everything_in_a_jail_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("KOS_CGROUPS", mode)
+    forks = "(setsid sleep 600 &) ; echo up;"
+    for bench in held(tmp_path, "sandbox"):
+        assert bench.executor.capabilities()["sandbox"].kill_all
+        by_itself = bench.start("sh", "-c", f"{forks} exit 6")
+        stopped = bench.start("sh", "-c", f"{forks} sleep 600")
+        ignores = bench.start("sh", "-c", f"trap '' TERM; {forks} while :; do :; done")
+        assert bench.ended(by_itself).exit_code == 6
+        for uid in (stopped, ignores):
+            bench.says(uid, "up")
+            bench.executor.stop(uid, grace_s=0.3 if uid == ignores else 10)
+        assert bench.ended(stopped).signal == signal.SIGTERM
+        assert bench.ended(ignores).signal == signal.SIGKILL
+        assert processes_of({by_itself, stopped, ignores}) == {}
+
+
 def test_it_has_a_host_name_of_its_own(jail: Bench) -> None:
     assert out(jail, "uname", "-n") == "sandbox\n"
     assert os.uname().nodename != "sandbox"
