@@ -1,0 +1,151 @@
+"""A real Docker engine of the tests' own, and images for it that need no registry.
+
+It lives in a network of its own, so that its bridge and ports touch nothing here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.waiting import wait_for
+
+IMAGE = "kos/host"  # nothing but links into /usr, which is the host's, mounted
+BUSYBOX = "kos/busybox"
+LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
+NEEDED = {
+    "dockerd": "docker.io",
+    "busybox": "busybox-static",
+    "iptables": "iptables",
+    "unshare": "util-linux",
+}
+
+
+def why_not() -> str:
+    """Why no engine can be started here, or ""."""
+    if os.geteuid() != 0:
+        return "a Docker engine of one's own needs root"
+    lacking = [package for tool, package in NEEDED.items() if not shutil.which(tool)]
+    return f"not installed: {', '.join(lacking)}" if lacking else ""
+
+
+def need() -> None:
+    """Skip with the reason; in CI there must be none."""
+    reason = why_not()
+    if reason and not os.environ.get("CI"):
+        pytest.skip(reason)
+    assert not reason, reason
+
+
+class Daemon:
+    """One dockerd with everything of it in `folder`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.options = options
+        self.socket = folder / "docker.sock"
+        self.base_url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        at = self.folder
+        at.mkdir(parents=True, exist_ok=True)
+        (at / "dockerd.pid").unlink(missing_ok=True)
+        command = ["dockerd", "--data-root", str(at / "data")]
+        command += ["--exec-root", str(at / "exec"), "-H", self.base_url]
+        command += ["--pidfile", str(at / "dockerd.pid"), "--live-restore"]
+        command += ["--exec-opt", "native.cgroupdriver=cgroupfs", *self.options]
+        script = 'busybox ip link set lo up; exec "$@"'
+        with (at / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._own_network(), "sh", "-c", script, "sh", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self.answers, timeout_s=30)
+
+    def _own_network(self) -> list[str]:
+        """The same one after a restart: live containers are in it."""
+        place = self.folder / "network"
+        if not place.exists():
+            place.touch()
+            made = ["unshare", f"--net={place}", "true"]
+            subprocess.run(made, check=True, timeout=10)
+        return ["nsenter", f"--net={place}"]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
+        try:
+            with contextlib.closing(self.client()) as client:
+                return bool(client.ping())
+        except Exception:
+            return False
+
+    def client(self) -> docker.APIClient:
+        return docker.APIClient(base_url=self.base_url, version="1.41", timeout=60)
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(30)
+
+    def containers(self) -> list[str]:
+        with contextlib.closing(self.client()) as client:
+            return [one["Names"][0].lstrip("/") for one in client.containers(all=True)]
+
+    def add_image(self, name: str, root: Path) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(root, arcname=".")
+        with contextlib.closing(self.client()) as client:
+            client.import_image_from_data(
+                packed.getvalue(), repository=name, changes=["ENV PATH=/bin"]
+            )
+
+    def clean_up(self) -> None:
+        """End it and all that is left of it."""
+        with contextlib.closing(self.client()) as client:
+            for one in client.containers(all=True):
+                client.remove_container(one["Id"], force=True)
+        self.end()
+        subprocess.run(["umount", str(self.folder / "network")], check=False)
+        (self.folder / "network").unlink()
+
+
+def make_images(daemon: Daemon, folder: Path) -> None:
+    """Two: one that borrows the host's programs, and one that is busybox alone."""
+    host = folder / "host"
+    for name in ("usr", "etc", "tmp", "proc"):
+        (host / name).mkdir(parents=True)
+    (host / "tmp").chmod(0o1777)
+    for name in LINKS:
+        if Path(f"/{name}").is_symlink():
+            (host / name).symlink_to(os.readlink(f"/{name}"))
+    shutil.copy("/etc/ld.so.cache", host / "etc")
+    daemon.add_image(IMAGE, host)
+    busybox = folder / "busybox"
+    (busybox / "bin").mkdir(parents=True)
+    (busybox / "tmp").mkdir(mode=0o1777)
+    found = shutil.which("busybox")
+    assert found
+    shutil.copy(found, busybox / "bin/busybox")
+    for applet in ("sh", "sleep", "httpd", "wget", "cat", "echo", "mkdir", "true"):
+        (busybox / "bin" / applet).symlink_to("busybox")
+    daemon.add_image(BUSYBOX, busybox)
