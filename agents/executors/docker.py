@@ -129,7 +129,11 @@ class DockerExecutor:
         run = self._live(uid)
         if run is not None:
             self.log.note(uid, run.token, frozen=True)
-            self.engine.pause(run.facts["container"])
+            try:
+                self.engine.pause(run.facts["container"])
+            except Refusal:  # it forks faster than runc can freeze it
+                with docker_usage.no_more_processes(self._groups_of(run)):
+                    self.engine.pause(run.facts["container"])
 
     def thaw(self, uid: str) -> None:
         run = self._live(uid)
@@ -194,6 +198,11 @@ class DockerExecutor:
         return self._log
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it has let go, or never took hold."""
+        return self._log is None
+
+    @property
     def node(self) -> str:
         """The label by which the engine tells this folder's containers."""
         return _node_id(self.folder)
@@ -207,6 +216,7 @@ class DockerExecutor:
                 self._tidy.close()
                 self._log.close()
                 self._log = None
+            self.engine.close()
 
     # -- inside -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ class Engine:
         self.base_url = base_url or os.environ.get("DOCKER_HOST") or USUAL_SOCKET
         self.version = ""
         self._of_thread = threading.local()
+        self._made: list[Any] = []
 
     # -- the engine itself ------------------------------------------------------------
 
@@ -92,6 +94,12 @@ class Engine:
             filters = {"label": f"{NODE}={node}"}
             found: list[Json] = self._api().containers(all=True, filters=filters)
             return found
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        while self._made:
+            self._made.pop().close()
+        self._of_thread = threading.local()
 
     # -- images -----------------------------------------------------------------------
 
@@ -190,6 +198,8 @@ class Engine:
 
     def _api(self) -> Any:
         """A client of this thread's own: they are not made to be shared."""
+        with socket.socket(socket.AF_UNIX) as knock:  # the SDK's own leaks when refused
+            knock.connect(self.base_url.removeprefix("unix://"))
         api = getattr(self._of_thread, "api", None)
         if api is None:
             with self._words():
@@ -200,6 +210,7 @@ class Engine:
                 )
             self.version = str(api.api_version)
             self._of_thread.api = api
+            self._made.append(api)
         return api
 
     @contextmanager

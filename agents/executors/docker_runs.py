@@ -131,7 +131,8 @@ class Runs:
             cpu_before_s=status.cpu_s or 0.0,
             limit_at=None if limit_s is None else mono + limit_s,
         )
-        self.log.say(Started(run.uid, run.token, time.time_ns(), handle))
+        at_ns = _moment_ns(seen["State"].get("StartedAt"))
+        self.log.say(Started(run.uid, run.token, at_ns, handle))
 
     def _over(self, run: LoggedRun, state: Json | None) -> None:
         """Its container has ended; None: it is gone, and only the init can tell."""
@@ -211,7 +212,7 @@ def _ended(run: LoggedRun, status: Status, state: Json | None) -> Ended:
     return Ended(
         run.uid,
         run.token,
-        _finished_ns(state),
+        _moment_ns((state or {}).get("FinishedAt")),
         exit_code=code,
         signal=number,
         oom_killed=was_oom,
@@ -229,10 +230,10 @@ def _ooms(status: Status, state: Json | None) -> int:
     return int(bool(state and state.get("OOMKilled")))
 
 
-def _finished_ns(state: Json | None) -> int:
-    said = str((state or {}).get("FinishedAt", ""))
+def _moment_ns(said: object) -> int:
+    """The engine's time of it; now, when it has none."""
     try:
-        at = datetime.fromisoformat(said[:26].rstrip("Z") + "+00:00")
+        at = datetime.fromisoformat(str(said)[:26].rstrip("Z") + "+00:00")
     except ValueError:
         return time.time_ns()
     return int(at.timestamp() * 1e9) if at.year > 1 else time.time_ns()

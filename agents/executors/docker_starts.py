@@ -129,8 +129,10 @@ class Starts:
             "grace_s": spec.grace_s,
         }
         self.log.ask(spec.uid, spec.token, facts)
+        uid, gid = docker_spec.user_of(spec)
         fence = str(self.log.folder / "attempt")
         spawn.mark_attempt(folder, spec.token, fence=fence, durable=self.durable)
+        docker_box.prepare(spec.folder, uid, gid, spec.limits.output_bytes)
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agents.executors.base import Usage
-from agents.executors.cgroup_trees import mounts, number
+from agents.executors.cgroup_trees import mounts, number, write
 from agents.executors.children import read_small
 
 Groups = dict[str, str]  # controller ("" for v2) -> folder of the container's group
@@ -62,6 +64,18 @@ def members(groups: Groups) -> list[int]:
             said = read_small(f"{groups[name]}/cgroup.procs", 1 << 20)
             return [int(pid) for pid in said.split()]
     return []
+
+
+@contextmanager
+def no_more_processes(groups: Groups) -> Iterator[None]:
+    """For the moment nothing in it can fork."""
+    path = f"{groups.get('pids', groups.get('', ''))}/pids.max"
+    before = read_small(path).decode().strip() or "max"
+    write(path, 0)
+    try:
+        yield
+    finally:
+        write(path, before)
 
 
 def limit_open_files(groups: Groups, count: int) -> None:

@@ -10,9 +10,11 @@ import io
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -67,7 +69,7 @@ class Daemon:
         script = 'busybox ip link set lo up; exec "$@"'
         with (at / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._own_network(), "sh", "-c", script, "sh", *command],
+                [*self.in_its_network, "sh", "-c", script, "sh", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -75,8 +77,9 @@ class Daemon:
             )
         wait_for(self.answers, timeout_s=30)
 
-    def _own_network(self) -> list[str]:
-        """The same one after a restart: live containers are in it."""
+    @property
+    def in_its_network(self) -> list[str]:
+        """What a command begins with. It outlives a restart, as live containers do."""
         place = self.folder / "network"
         if not place.exists():
             place.touch()
@@ -92,11 +95,16 @@ class Daemon:
     def answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
-        try:
-            with contextlib.closing(self.client()) as client:
-                return bool(client.ping())
-        except Exception:
-            return False
+        return self.is_up()
+
+    def is_up(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as knock:
+            try:
+                knock.connect(str(self.socket))
+            except OSError:
+                return False
+        with contextlib.closing(self.client()) as client:
+            return bool(client.ping())
 
     def client(self) -> docker.APIClient:
         return docker.APIClient(base_url=self.base_url, version="1.41", timeout=60)
@@ -109,6 +117,36 @@ class Daemon:
     def containers(self) -> list[str]:
         with contextlib.closing(self.client()) as client:
             return [one["Names"][0].lstrip("/") for one in client.containers(all=True)]
+
+    def inspect(self, container: object) -> dict[str, Any]:
+        with contextlib.closing(self.client()) as client:
+            found: dict[str, Any] = client.inspect_container(str(container))
+            return found
+
+    def make(self, name: str, image: str) -> str:
+        """A container that is not ours, never started."""
+        with contextlib.closing(self.client()) as client:
+            return str(client.create_container(image, "true", name=name)["Id"])
+
+    def remove(self, container: object) -> None:
+        with contextlib.closing(self.client()) as client:
+            client.remove_container(str(container), force=True)
+
+    def derive(self, name: str, image: str, command: str) -> None:
+        """An image that names a command to run."""
+        made = self.make("deriving", image)
+        with contextlib.closing(self.client()) as client:
+            client.commit(made, repository=name, changes=[f"CMD {command}"])
+        self.remove(made)
+
+    def image_id(self, name: str) -> str:
+        with contextlib.closing(self.client()) as client:
+            return str(client.inspect_image(name)["Id"])
+
+    def bridge_address(self) -> str:
+        with contextlib.closing(self.client()) as client:
+            [plan] = client.inspect_network("bridge")["IPAM"]["Config"]
+            return str(plan["Gateway"])
 
     def add_image(self, name: str, root: Path) -> None:
         packed = io.BytesIO()
