@@ -8,6 +8,7 @@ files, keeps time limit and grace, and writes down the true wait status.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -96,7 +97,9 @@ class DockerExecutor:
                 raise BadSpec(f"not a uid: {spec.uid!r}")
             if not spec.folder.is_absolute():
                 raise BadSpec(f"not an absolute folder: {spec.folder}")
-        self._need_up()
+        self.engine.need()
+        if self._log is None:
+            self.ensure()
         for spec in specs:
             self._starts.admit(spec)
 
@@ -115,9 +118,10 @@ class DockerExecutor:
                 folder_of(run), int(kill_at * 1e9), run.facts["output_bytes"]
             )
         if run.started:
-            if run.facts.get("frozen"):
-                self._watch.thaw(run)
-            self.engine.signal(run.facts["container"], signal.SIGTERM)
+            with contextlib.suppress(Unavailable):  # the init looks by itself too
+                if run.facts.get("frozen"):
+                    self._watch.thaw(run)
+                self.engine.signal(run.facts["container"], signal.SIGTERM)
 
     def signal(self, uid: str, number: int) -> None:
         run = self.log.runs.get(uid)
@@ -247,11 +251,6 @@ class DockerExecutor:
         self._watch = Watch(runs)
         self._log = log
         self._watch.begin()
-
-    def _need_up(self) -> None:
-        """A ping only while we are not listening: that says it is up already."""
-        if self._log is None or not self._watch.up.is_set():
-            self.ensure()
 
     def _live(self, uid: str) -> LoggedRun | None:
         """The run once it is started; None when it is over."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
+from docker.types import CancellableStream
 from docker.types import DeviceRequest as DeviceRequest
 from docker.types import LogConfig as LogConfig
 from docker.types import Mount as Mount
@@ -23,6 +25,7 @@ from agents.executors.base import Unavailable
 USUAL_SOCKET = "unix:///var/run/docker.sock"
 ANSWER_WITHIN_S = 120
 NODE, UID, TOKEN = "kos.node", "kos.uid", "kos.token"  # labels
+NO_CONNECTION = ("dial", "timeout", "no such host", "eof", "connection re", "read tcp")
 Json = dict[str, Any]
 
 
@@ -46,6 +49,30 @@ class Gone(Exception):
     """There is no such container."""
 
 
+class Events:
+    """What an engine tells, one after another, until it goes or somebody hangs up."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        self._lines = CancellableStream(answer.iter_lines(), answer)
+
+    def __iter__(self) -> Iterator[Json]:
+        try:
+            for line in self._lines:
+                yield json.loads(line)
+        except (requests.RequestException, OSError, ValueError, AttributeError):
+            return  # the last one: hung up by another thread while we read
+
+    def close(self) -> None:
+        """By the thread that listens."""
+        self._answer.close()
+
+    def hang_up(self) -> None:
+        """From any thread: whoever listens comes to the end."""
+        with suppress(OSError, ValueError, AttributeError):  # at its end already
+            self._lines.close()
+
+
 class Engine:
     """One Docker engine on this machine. Any thread may call any method.
 
@@ -60,6 +87,11 @@ class Engine:
 
     # -- the engine itself ------------------------------------------------------------
 
+    def need(self) -> None:
+        """Raises Unavailable when nobody listens."""
+        with self._words():
+            self._knock()
+
     def info(self) -> Json:
         """What the engine says of itself. Raises Unavailable, saying what to do."""
         if not self.base_url.startswith("unix://"):
@@ -71,22 +103,23 @@ class Engine:
             found: Json = self._api().info()
             return found
 
-    def events(self, node: str, since_s: int) -> Any:
-        """Ends and removals of the node's containers, as they happen; `close()` ends
-        it. What happened since `since_s` (wall clock) comes first."""
-        filters = {"type": "container", "label": f"{NODE}={node}"}
-        filters["event"] = ["die", "destroy"]  # type: ignore[assignment]
+    def events(self, node: str, since_s: int) -> Events:
+        """Ends and removals of the node's containers, as they happen. What happened
+        since `since_s` (wall clock) comes first."""
+        filters = {
+            "type": ["container"],
+            "label": [f"{NODE}={node}"],
+            "event": ["die", "destroy"],
+        }
         with self._words():
-            return self._api().events(since=since_s, filters=filters, decode=True)
-
-    def listen(self, stream: Any) -> Iterator[Json]:
-        """What comes out of `events`. Ends when the engine goes or it is closed."""
-        try:
-            yield from stream
-        except (requests.RequestException, DockerException, OSError, ValueError):
-            return
-        except AttributeError:  # closed by another thread while we read
-            return
+            api = self._api()
+            answer = api.get(
+                f"{api.base_url}/v{api.api_version}/events",
+                params={"since": since_s, "filters": json.dumps(filters)},
+                stream=True,
+                timeout=None,
+            )
+            return Events(answer)
 
     def listed(self, node: str) -> list[Json]:
         """All containers of the node, running or not."""
@@ -198,8 +231,7 @@ class Engine:
 
     def _api(self) -> Any:
         """A client of this thread's own: they are not made to be shared."""
-        with socket.socket(socket.AF_UNIX) as knock:  # the SDK's own leaks when refused
-            knock.connect(self.base_url.removeprefix("unix://"))
+        self._knock()  # the SDK leaks its socket when it is refused
         api = getattr(self._of_thread, "api", None)
         if api is None:
             with self._words():
@@ -212,6 +244,10 @@ class Engine:
             self._of_thread.api = api
             self._made.append(api)
         return api
+
+    def _knock(self) -> None:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.connect(self.base_url.removeprefix("unix://"))
 
     @contextmanager
     def _words(self) -> Iterator[None]:
@@ -261,7 +297,7 @@ def _why_no_image(image: str, said: str) -> str:
         return f"{sentence} (it is not here, and its registry asks for registry_auth)"
     if "denied" in low:
         return f"{sentence} (or its registry lets nobody see it without registry_auth)"
-    if "dial" in low or "timeout" in low or "no such host" in low or "eof" in low:
+    if any(word in low for word in NO_CONNECTION):
         return (
             f"{sentence} (it is not here, and its registry cannot be reached: {said})"
         )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import Any
 
 from agents.executors.base import Unavailable
-from agents.executors.docker_engine import NODE, Json
+from agents.executors.docker_engine import NODE, Events, Json
 from agents.executors.docker_runs import Runs, key_of
 from agents.executors.engine_log import LoggedRun
 
@@ -26,7 +25,7 @@ class Watch:
         self.runs = runs
         self.up = threading.Event()
         self.closed = threading.Event()
-        self._stream: Any = None
+        self._stream: Events | None = None
         self._threads = [
             threading.Thread(target=target, name=f"docker-{name}", daemon=True)
             for name, target in (("events", self._listen), ("time", self._keep_time))
@@ -43,8 +42,7 @@ class Watch:
         self.closed.set()
         stream = self._stream
         if stream is not None:
-            with contextlib.suppress(Exception):  # the SDK's, on a stream just ended
-                stream.close()
+            stream.hang_up()
         for thread in self._threads:
             thread.join(2.0)
 
@@ -64,13 +62,14 @@ class Watch:
     def _listen_once(self) -> None:
         engine = self.runs.engine
         since_s = int(time.time()) - BEFORE_S
-        self._stream = engine.events(self.runs.node, since_s)
-        self.runs.reconcile()
-        self.up.set()
-        for event in engine.listen(self._stream):
-            if self.closed.is_set():
-                return
-            self._hear(event)
+        stream = self._stream = engine.events(self.runs.node, since_s)
+        with contextlib.closing(stream):
+            self.runs.reconcile()
+            self.up.set()
+            for event in stream:
+                if self.closed.is_set():
+                    return
+                self._hear(event)
 
     def _hear(self, event: Json) -> None:
         actor = event.get("Actor") or {}
@@ -105,8 +104,8 @@ class Watch:
                 timed_out=True,
                 kill_at=min(limit_at + facts["grace_s"], kill_at or float("inf")),
             )
-            if facts.get("frozen"):
-                self.thaw(run)
+        if facts.get("frozen") and (facts.get("stopped") or facts.get("timed_out")):
+            self.thaw(run)
         elif kill_at is not None and kill_at + LATE_S <= now:
             self.runs.engine.signal(facts["container"], 9)
             self.runs.log.note(run.uid, run.token, kill_at=now)

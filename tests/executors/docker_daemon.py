@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import pytest
+import requests
 
 from tests.waiting import wait_for
 
@@ -49,7 +51,8 @@ def need() -> None:
 
 
 class Daemon:
-    """One dockerd with everything of it in `folder`."""
+    """One dockerd with everything of it in `folder`. As where it is installed, its
+    containerd is apart: that lives on when dockerd is killed."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -57,25 +60,46 @@ class Daemon:
         self.socket = folder / "docker.sock"
         self.base_url = f"unix://{self.socket}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._containerd: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         at = self.folder
         at.mkdir(parents=True, exist_ok=True)
         (at / "dockerd.pid").unlink(missing_ok=True)
+        if self._containerd is None:
+            self._containerd = self._start_containerd()
         command = ["dockerd", "--data-root", str(at / "data")]
         command += ["--exec-root", str(at / "exec"), "-H", self.base_url]
         command += ["--pidfile", str(at / "dockerd.pid"), "--live-restore"]
         command += ["--exec-opt", "native.cgroupdriver=cgroupfs", *self.options]
+        command += ["--containerd", str(at / "containerd.sock")]
         script = 'busybox ip link set lo up; exec "$@"'
-        with (at / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.in_its_network, "sh", "-c", script, "sh", *command],
+        self._process = self._spawn(
+            *self.in_its_network, "sh", "-c", script, "sh", *command
+        )
+        wait_for(self.answers, timeout_s=30)
+
+    def _start_containerd(self) -> subprocess.Popen[bytes]:
+        at, socket_of_it = self.folder, self.folder / "containerd.sock"
+        config = at / "containerd.toml"
+        config.write_text(
+            'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]'
+        )
+        command = ["containerd", "--config", str(config), "--log-level", "error"]
+        command += ["--root", str(at / "containerd"), "--state", str(at / "state")]
+        started = self._spawn(*command, "--address", str(socket_of_it))
+        wait_for(lambda: listens(socket_of_it), timeout_s=30)
+        return started
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(self.answers, timeout_s=30)
 
     @property
     def in_its_network(self) -> list[str]:
@@ -98,13 +122,13 @@ class Daemon:
         return self.is_up()
 
     def is_up(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as knock:
-            try:
-                knock.connect(str(self.socket))
-            except OSError:
-                return False
-        with contextlib.closing(self.client()) as client:
-            return bool(client.ping())
+        if not listens(self.socket):
+            return False
+        try:
+            with contextlib.closing(self.client()) as client:
+                return bool(client.ping())
+        except requests.ConnectionError:  # it is just going down
+            return False
 
     def client(self) -> docker.APIClient:
         return docker.APIClient(base_url=self.base_url, version="1.41", timeout=60)
@@ -143,11 +167,6 @@ class Daemon:
         with contextlib.closing(self.client()) as client:
             return str(client.inspect_image(name)["Id"])
 
-    def bridge_address(self) -> str:
-        with contextlib.closing(self.client()) as client:
-            [plan] = client.inspect_network("bridge")["IPAM"]["Config"]
-            return str(plan["Gateway"])
-
     def add_image(self, name: str, root: Path) -> None:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -159,12 +178,30 @@ class Daemon:
 
     def clean_up(self) -> None:
         """End it and all that is left of it."""
-        with contextlib.closing(self.client()) as client:
-            for one in client.containers(all=True):
-                client.remove_container(one["Id"], force=True)
+        if not self.is_up():
+            self.start()
+        for name in self.containers():
+            with contextlib.suppress(docker.errors.APIError):  # going already
+                self.remove(name)
+        wait_for(lambda: not self.containers(), timeout_s=30)
         self.end()
-        subprocess.run(["umount", str(self.folder / "network")], check=False)
-        (self.folder / "network").unlink()
+        assert self._containerd is not None
+        self._containerd.terminate()
+        self._containerd.wait(30)
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            place = line.split()[1]
+            if place.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "-l", place], check=True)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody answers at a unix socket."""
+    with socket.socket(socket.AF_UNIX) as knock:
+        try:
+            knock.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def make_images(daemon: Daemon, folder: Path) -> None:
