@@ -9,9 +9,10 @@ import pytest
 
 from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
+from tests.executors.docker_bench import docker_bench, dockerd  # noqa: F401
 from tests.executors.harness import Bench, clean_up
 
-REAL = ["subprocess", "sandbox"]  # every environment that runs real programs
+REAL = ["subprocess", "sandbox", "docker"]  # every environment that runs real programs
 
 
 def lacks(what: str, reason: str) -> NoReturn:
@@ -35,10 +36,13 @@ def faked(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(executor_class("fake")(), tmp_path / "runs", environment="fake")
 
 
-def made(environment: str, tmp_path: Path) -> Iterator[Bench]:
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """The bench of an environment; a new one joins here and in REAL."""
+    environment = request.param
     if environment == "fake":
         yield from faked(tmp_path)
+    elif environment == "docker":
+        yield request.getfixturevalue("docker_bench")
     else:
         yield from held(tmp_path, environment)
 
@@ -46,13 +50,13 @@ def made(environment: str, tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture(params=["fake", *REAL])
 def any_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each kind of executor: what holds here holds for all of them."""
-    yield from made(request.param, tmp_path)
+    yield from made(request, tmp_path)
 
 
 @pytest.fixture(params=REAL)
 def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each environment that runs real programs."""
-    yield from made(request.param, tmp_path)
+    yield from made(request, tmp_path)
 
 
 @pytest.fixture
