@@ -10,6 +10,7 @@ told apart by "is":
     over      {uid: token} of runs remembered as over
     asked     about to start it, with the facts needed to find and end it again
     noted     facts of it that changed
+    forgotten the engine never heard of it: as if it had not been asked for
     started, not_started, ended    happenings, as in base.py
 
 Every attempt gets at most one Started and at most one of NotStarted and Ended.
@@ -100,6 +101,12 @@ class EngineLog:
             self._grown.notify_all()
             return True
 
+    def forget(self, uid: str, token: int) -> None:
+        """It was asked for, but the engine never heard of it: it may be asked again."""
+        with self._grown:
+            if self.run(uid, token) is not None:
+                self._append({"is": "forgotten", "uid": uid, "token": token})
+
     def run(self, uid: str, token: int) -> LoggedRun | None:
         """The attempt, if it was asked for and is not over."""
         with self._grown:
@@ -107,9 +114,9 @@ class EngineLog:
             return found if found is not None and found.token == token else None
 
     def alive(self) -> dict[str, int]:
-        """uid -> token of every run that was started and is not over."""
+        """uid -> token of every run that was asked for and is not over."""
         with self._grown:
-            return {r.uid: r.token for r in self.runs.values() if r.started}
+            return {run.uid: run.token for run in self.runs.values()}
 
     def acknowledge(self, offset: int) -> None:
         """The reader's database holds everything before `offset`: old files may go."""
@@ -177,6 +184,8 @@ class EngineLog:
             self._end(uid, token, run)
         elif run is not None and kind == "noted":
             run.facts.update(record["facts"])
+        elif run is not None and kind == "forgotten":
+            del self.runs[uid]
         elif run is not None:
             run.started = True
 

@@ -94,8 +94,20 @@ def test_a_new_writer_knows_what_runs_and_its_facts(log: EngineLog) -> None:
     run = again.run("a", 3)
     assert run is not None
     assert run.facts == {"folder": "/runs/x", "deadline": 99.0, "stopped": True}
-    assert again.alive() == {"a": 3}
-    assert set(again.runs) == {"a", "b"}
+    assert again.alive() == {"a": 3, "b": 1}
+    assert [uid for uid, run in again.runs.items() if run.started] == ["a"]
+    again.close()
+
+
+def test_what_the_engine_never_heard_of_may_be_asked_again(log: EngineLog) -> None:
+    log.ask("a", 1, FACTS)
+    log.forget("a", 1)
+    again = reopened(log)
+    assert again.alive() == {}
+    again.ask("a", 1, FACTS)
+    assert again.say(begun("a"))
+    again.forget("a", 2)
+    assert again.alive() == {"a": 1}
     again.close()
 
 
