@@ -19,9 +19,17 @@ ONLY = {"v1": "cgroup", "v2": "cgroup2", "none": ""}
 class Tree:
     """One hierarchy we may use: the node's group in it and how a process enters."""
 
-    __slots__ = ("controllers", "home", "home_fd", "path", "unified")
+    __slots__ = ("controllers", "home", "home_fd", "on_demand", "path", "unified")
 
-    def __init__(self, path: str, controllers: frozenset[str], unified: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        controllers: frozenset[str],
+        unified: bool,
+        *,
+        on_demand: bool = False,
+    ) -> None:
+        self.on_demand = on_demand  # no run is in it until it must be frozen
         self.path = path
         self.controllers = controllers
         self.unified = unified
@@ -147,26 +155,31 @@ def settle_in(node: str, only: str = "") -> list[Tree]:
     seen: set[str] = set()
     found = [m for m in mounts() if ONLY.get(only, m[1]) == m[1]]
     v1 = {c for _, kind, names in found if kind == "cgroup" for c in names}
-    # each hierarchy costs a run 15 us; where forks can be stopped, none need be frozen
-    wanted = WANTED - {"freezer"} if "pids" in v1 else WANTED
-    for place, kind, names in found:
+    for place, kind, names in sorted(found, key=lambda m: m[1] != "cgroup2"):
         unified = kind == "cgroup2"
         mine = "" if unified else next((n for n in names & ENTERED if n in own), None)
         home = "" if mine is None else make_home(place, own.get(mine, ""), node)
         if not home:
             continue
         sweep(home)
-        if unified:
-            usable = enable(home, frozenset({"memory", "cpu", "pids"}) - v1)
-            needed = bool(usable) or not v1 & {"pids", "freezer"}
-            usable |= {"freezer", "cpuacct"}
-        else:
-            usable = (names & wanted) - seen
-            needed = bool(usable)
-        if needed:
+        usable = (of_unified(home, v1) if unified else names & WANTED) - seen
+        if usable:
             seen |= usable
-            trees.append(Tree(home, frozenset(usable), unified))
+            # each hierarchy costs a run 15 us; where forks can be stopped, a run is
+            # only taken into the one that freezes when it has to be
+            waits = usable == {"freezer"} and "pids" in v1
+            trees.append(Tree(home, usable, unified, on_demand=waits))
     return trees
+
+
+def of_unified(home: str, v1: set[str]) -> frozenset[str]:
+    """What version 2 does for us beside the controllers that version 1 has."""
+    usable = enable(home, frozenset({"memory", "cpu", "pids"}) - v1)
+    if os.path.exists(f"{home}/cgroup.freeze"):
+        usable |= {"freezer"}
+    if usable - {"freezer"} or not v1 & {"pids", "freezer"}:
+        usable |= {"cpuacct"} - v1
+    return usable
 
 
 def clear_out(node: str) -> None:

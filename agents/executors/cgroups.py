@@ -12,6 +12,7 @@ from collections import deque
 
 from agents.executors.cgroup_trees import Tree, number, remove, write
 from agents.executors.children import read_small, send
+from agents.executors.freezer import Freezer
 
 PERIOD_US = 100_000
 LEAST_QUOTA_US = 10_000  # 0.1 core: less would stall a program that just starts
@@ -23,7 +24,17 @@ MOST_LEFT_BYTES = 2 << 20  # page cache a run left behind; above it the group go
 class Slot:
     """A group in every tree, and what it was last set to."""
 
-    __slots__ = ("cpu_s", "memory", "name", "ooms", "pids", "quota", "used", "weight")
+    __slots__ = (
+        "cpu_s",
+        "gathered",
+        "memory",
+        "name",
+        "ooms",
+        "pids",
+        "quota",
+        "used",
+        "weight",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -34,18 +45,21 @@ class Slot:
         self.cpu_s = 0.0  # used in it before this run
         self.ooms = 0  # counted in it before this run
         self.used = False
+        self.gathered = False  # in the freezer's group of that name too
 
 
 class Groups:
     """The node's groups: take one, enter, leave, end what is in it, give it back."""
 
     def __init__(self, trees: list[Tree]) -> None:
-        self.trees = trees
-        for tree in trees:
+        self.trees = [tree for tree in trees if not tree.on_demand]
+        freezing = [tree for tree in trees if "freezer" in tree.controllers]
+        self.freezer = Freezer(freezing[0]) if freezing and self.trees else None
+        for tree in self.trees:
             tree.home_fd = os.open(
                 f"{tree.home}/{tree.door}", os.O_WRONLY | os.O_CLOEXEC
             )
-        self.by: dict[str, Tree] = {c: t for t in trees for c in t.controllers}
+        self.by: dict[str, Tree] = {c: t for t in self.trees for c in t.controllers}
         if cpu := self.by.get("cpu"):  # busy programs must not keep us from our work
             name, value = HOLDER_WEIGHT[cpu.unified]
             write(f"{cpu.home}/{name}", value)
@@ -55,7 +69,12 @@ class Groups:
 
     def capabilities(self) -> dict[str, bool]:
         held = {name: name in self.by for name in ("memory", "cpu", "pids")}
-        return {**held, "kill_all": bool(self.trees)}
+        return {
+            **held,
+            "relimit": any(held.values()),
+            "freeze": self.freezer is not None,
+            "kill_all": bool(self.trees),
+        }
 
     # -- taking and giving back -------------------------------------------------------
 
@@ -67,17 +86,22 @@ class Groups:
         if not self.trees:
             return None
         slot = self.idle.popleft() if self.idle else self._make()
-        if memory != slot.memory:
-            self._limit_memory(slot, memory)
-        if pids != slot.pids and "pids" in self.by:
-            self._set("pids", slot, "pids.max", pids)
-        if weight != slot.weight and "cpu" in self.by:
-            self._weigh(slot, weight)
-        slot.memory, slot.pids, slot.weight = memory, pids, weight
+        self.limit(slot, memory, weight, pids)
         if slot.used:
             self._forget_peak(slot)
         slot.used = True
         return slot
+
+    def limit(self, slot: Slot, memory: int | None, weight: int, pids: int) -> None:
+        """Of a new run or a live one. Raises OSError when the kernel refuses."""
+        if memory != slot.memory:
+            self._limit_memory(slot, memory)
+            slot.memory = memory
+        if pids != slot.pids and "pids" in self.by:
+            self._set("pids", slot, "pids.max", pids)
+        if weight != slot.weight and "cpu" in self.by:
+            self._weigh(slot, weight)
+        slot.pids, slot.weight = pids, weight
 
     def enter(self, slot: Slot) -> None:
         for tree in self.trees:
@@ -102,6 +126,9 @@ class Groups:
 
     def give_back(self, slot: Slot) -> None:
         """Recycle an empty group; one that cannot be emptied is left for later."""
+        if slot.gathered and self.freezer:
+            self.freezer.drop(slot.name)
+            slot.gathered = False
         self.limit_cpu(slot, None)
         left = self.usage_bytes(slot)
         if len(self.idle) < MOST_IDLE and left <= MOST_LEFT_BYTES:
@@ -118,15 +145,18 @@ class Groups:
         slot.used, slot.cpu_s, slot.ooms = True, cpu_s, ooms
         slot.quota = -1  # unknown, so it is set again before the group is recycled
         slot.memory = slot.pids = slot.weight = -1
+        slot.gathered = self.freezer is not None and self.freezer.has(name)
         return slot
 
     def tidy(self) -> None:
         """End and remove every group that no run of ours is in."""
-        names = {name for tree in self.trees for name in os.listdir(tree.path)}
+        trees = [*self.trees, *([self.freezer.tree] if self.freezer else [])]
+        names = {name for tree in trees for name in os.listdir(tree.path)}
         for name in names - set(self.slots):
             if name[:1] == "r" and name[1:].isdecimal():
                 self.count = max(self.count, int(name[1:]))
                 slot = Slot(name)
+                slot.gathered = self.freezer is not None and self.freezer.has(name)
                 self.end_all(slot)
                 self._remove(slot)
 
@@ -144,6 +174,8 @@ class Groups:
 
     def _remove(self, slot: Slot) -> None:
         self.slots.pop(slot.name, None)
+        if slot.gathered and self.freezer:
+            self.freezer.drop(slot.name)
         for tree in self.trees:
             remove(
                 f"{tree.path}/{slot.name}"
@@ -172,6 +204,29 @@ class Groups:
             send(pid, signal.SIGKILL)
         if tree and frozen:
             write(self._file(tree, slot, "freezer.state"), "THAWED")
+        self.thaw(slot)  # version 1 ends nobody in the cold
+
+    # -- taking the CPU away ----------------------------------------------------------
+
+    def freeze(self, slot: Slot) -> bool:
+        """Whether nothing in it is given CPU any more; else ask again in a moment.
+        Raises OSError when the kernel refuses."""
+        if self.freezer is None:
+            raise OSError("no control group here that freezes")
+        slot.gathered |= self.freezer.tree.on_demand
+        return self.freezer.freeze(slot.name, lambda: self.members(slot))
+
+    def thaw(self, slot: Slot) -> None:
+        if self._may_be_frozen(slot) and self.freezer:
+            self.freezer.thaw(slot.name)
+
+    def is_frozen(self, slot: Slot) -> bool:
+        if self._may_be_frozen(slot) and self.freezer:
+            return self.freezer.is_frozen(slot.name)
+        return False
+
+    def _may_be_frozen(self, slot: Slot) -> bool:
+        return slot.gathered or "freezer" in self.by
 
     # -- what it used -----------------------------------------------------------------
 
@@ -184,7 +239,12 @@ class Groups:
             total = number(self._file(tree, slot, "cpu.stat"), b"usage_usec") / 1e6
         else:
             total = number(self._file(tree, slot, "cpuacct.usage")) / 1e9
-        used, slot.cpu_s = total - slot.cpu_s, total
+        return total - slot.cpu_s
+
+    def close_count(self, slot: Slot) -> float | None:
+        """As cpu_s; what is counted from now on is the next run's."""
+        used = self.cpu_s(slot)
+        slot.cpu_s += used or 0.0
         return used
 
     def peak_bytes(self, slot: Slot) -> int | None:
@@ -200,6 +260,15 @@ class Groups:
             return 0
         name = "memory.current" if tree.unified else "memory.usage_in_bytes"
         return number(self._file(tree, slot, name))
+
+    def needed_bytes(self, slot: Slot) -> int | None:
+        """As usage_bytes less the file pages that the kernel would take back."""
+        tree = self.by.get("memory")
+        if tree is None:
+            return None
+        name = b"inactive_file" if tree.unified else b"total_inactive_file"
+        cached = number(self._file(tree, slot, "memory.stat"), name)
+        return max(self.usage_bytes(slot) - cached, 0)
 
     def was_oom(self, slot: Slot) -> bool:
         """Whether the kernel ended something of this run for want of memory."""
@@ -218,16 +287,23 @@ class Groups:
         tree = self.by.get("memory")
         if tree is None:
             return
-        if tree.unified:
+        if tree.unified:  # it would end processes rather than refuse
+            if most and slot.used and most < (self.needed_bytes(slot) or 0):
+                raise OSError(f"more than {most} bytes of memory are in use")
             self._set("memory", slot, "memory.max", most or "max")
             write(self._file(tree, slot, "memory.swap.max"), 0 if most else "max")
             write(self._file(tree, slot, "memory.oom.group"), 1)
             return
         both = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
         write(self._file(tree, slot, both[1]), -1)
-        self._set("memory", slot, both[0], most or -1)
-        if most:
-            write(self._file(tree, slot, both[1]), most)
+        try:
+            self._set("memory", slot, both[0], most or -1)
+        except OSError:  # in use: what held before goes on
+            most = slot.memory if slot.memory != -1 else None
+            raise
+        finally:
+            if most:
+                write(self._file(tree, slot, both[1]), most)
 
     def _weigh(self, slot: Slot, millis: int) -> None:
         if self.by["cpu"].unified:

@@ -92,12 +92,13 @@ def reap(pid: int) -> None:
 class Stat:
     """The few fields of /proc/PID/stat that name a process for good."""
 
-    __slots__ = ("begun", "exit_status", "parent", "session", "state")
+    __slots__ = ("begun", "cpu_s", "exit_status", "parent", "session", "state")
 
     def __init__(self, fields: list[bytes]) -> None:
         self.state = fields[0].decode()
         self.parent = int(fields[1])
         self.session = int(fields[3])
+        self.cpu_s = sum(map(int, fields[11:15])) / TICKS  # reaped children too
         self.begun = int(fields[19])  # clock ticks after boot
         self.exit_status = int(fields[-1])  # a zombie's wait status, where we may see
 
@@ -105,6 +106,11 @@ class Stat:
 def stat(pid: int) -> Stat | None:
     data = read_small(f"/proc/{pid}/stat")
     return Stat(data[data.rindex(b")") + 2 :].split()) if data else None
+
+
+def is_living(pid: int) -> bool:
+    seen = stat(pid)
+    return seen is not None and seen.state not in "ZX"
 
 
 def environ(pid: int) -> bytes:

@@ -86,7 +86,7 @@ class Endings:
     def _left(self, run: Run) -> list[int]:
         """What lives of a run whose program is over (of a lost one: all of it)."""
         if run.lost:
-            return self._everything(run)
+            return self.everything(run)
         if run.group is not None:
             return [p for p in self.groups.members(run.group) if p != run.pid]
         return self._others(run)
@@ -100,7 +100,7 @@ class Endings:
         cpu_s, peak = run.cpu_s, run.peak_bytes
         was_oom = False
         if run.group is not None:
-            cpu_s = max(cpu_s, self.groups.cpu_s(run.group) or 0.0)
+            cpu_s = max(cpu_s, self.groups.close_count(run.group) or 0.0)
             peak = self.groups.peak_bytes(run.group) or peak
             was_oom = self.groups.was_oom(run.group) and run.status != 0
             self.groups.give_back(run.group)
@@ -136,12 +136,14 @@ class Endings:
         run.kill_at = min(kill_at, run.kill_at or kill_at)
         self.log.note(f"T {run.uid} {run.token} {why} {run.kill_at:.3f}")
         if first:
-            for pid in self._everything(run):
+            for pid in self.everything(run):
                 children.send(pid, signal.SIGTERM)
                 children.send(pid, signal.SIGCONT)
+            if run.group is not None:
+                self.groups.thaw(run.group)
         self.due_at = min(self.due_at, _due(run))
 
-    def _everything(self, run: Run) -> list[int]:
+    def everything(self, run: Run) -> list[int]:
         if run.group is not None:
             return self.groups.members(run.group)
         found = self._others(run)
@@ -166,7 +168,7 @@ class Endings:
         if run.group is not None:
             self.groups.end_all(run.group)
         else:
-            for pid in self._everything(run):
+            for pid in self.everything(run):
                 children.send(pid, signal.SIGKILL)
 
     # -- deadlines --------------------------------------------------------------------

@@ -11,19 +11,25 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from agents.executors.base import (
+    BadSpec,
+    Capabilities,
     Ended,
     Happening,
     LaunchSpec,
+    Limits,
     NotStarted,
     Started,
     Unavailable,
+    Usage,
 )
 
+CAN = ("freeze", "relimit", "kill_all", "offline_limit")
+NOT_RUN = "the fake executor runs nothing"
 SCRIPT = re.compile(r"(?:exit (?P<code>\d+)|kill -(?P<signal>\d+) \$\$)\s*$")
 
 
@@ -38,12 +44,17 @@ class Held:
     stopped: bool = False
     timed_out: bool = False
     kill_s: float | None = None
+    frozen_s: float | None = None  # since this instant
+    rested_s: float = 0.0  # before that, frozen
+    limits: Limits | None = None
+    memory_bytes: int = 0  # what it uses, as far as `relimit` and `usage` know
 
 
 class FakeExecutor:
     """`missing` names programs that are not there; `down` makes every call fail."""
 
     name: ClassVar[str] = "fake"
+    environments: ClassVar[tuple[str, ...]] = ("fake",)
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -58,6 +69,14 @@ class FakeExecutor:
 
     def ensure(self) -> None:
         self._need_up()
+
+    def capabilities(self) -> Mapping[str, Capabilities]:
+        missing = {
+            one.name: NOT_RUN
+            for one in fields(Capabilities)
+            if one.name not in (*CAN, "missing")
+        }
+        return {"fake": Capabilities(**dict.fromkeys(CAN, True), missing=missing)}
 
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         self._need_up()
@@ -82,6 +101,47 @@ class FakeExecutor:
                 self.signals.append((uid, number))
                 if number == signal.SIGKILL:
                     self._end(held, None, number)
+
+    def freeze(self, uid: str) -> None:
+        self._need_up()
+        with self.news:
+            self._pass_time()
+            held = self.held.get(uid)
+            if held is not None and held.frozen_s is None and held.kill_s is None:
+                held.frozen_s = self.clock()
+
+    def thaw(self, uid: str) -> None:
+        self._need_up()
+        with self.news:
+            self._pass_time()
+            if uid in self.held:
+                self._thaw(self.held[uid])
+
+    def relimit(self, uid: str, limits: Limits) -> None:
+        self._need_up()
+        with self.news:
+            held = self.held.get(uid)
+            if held is None:
+                return
+            if held.memory_bytes > (limits.memory_bytes or held.memory_bytes):
+                raise BadSpec(f"{held.memory_bytes} bytes of memory are in use")
+            held.limits = limits
+
+    def usage(self, uid: str) -> Usage | None:
+        """One core all the while, from its start on."""
+        self._need_up()
+        with self.news:
+            self._pass_time()
+            held = self.held.get(uid)
+            if held is None:
+                return None
+            until_s = self.clock() if held.frozen_s is None else held.frozen_s
+            return Usage(
+                cpu_seconds=until_s - held.started_s - held.rested_s,
+                memory_bytes=held.memory_bytes,
+                processes=1,
+                frozen=held.frozen_s is not None,
+            )
 
     def alive(self) -> dict[str, int]:
         self._need_up()
@@ -154,7 +214,8 @@ class FakeExecutor:
         now = self.clock()
         for held in list(self.held.values()):
             limit_s = held.spec.time_limit_s
-            if held.ends_s is not None and held.ends_s <= now:
+            rests = held.frozen_s is not None
+            if held.ends_s is not None and held.ends_s <= now and not rests:
                 self._end(held, held.exit_code, held.signal)
             elif held.kill_s is not None and held.kill_s <= now:
                 self._end(held, None, signal.SIGKILL)
@@ -164,7 +225,15 @@ class FakeExecutor:
                 if first:
                     self._ask_to_end(held, now + held.spec.grace_s)
 
+    def _thaw(self, held: Held) -> None:
+        if held.frozen_s is not None:
+            rested_s = self.clock() - held.frozen_s
+            held.frozen_s = None
+            held.rested_s += rested_s
+            held.ends_s = None if held.ends_s is None else held.ends_s + rested_s
+
     def _ask_to_end(self, held: Held, kill_s: float) -> None:
+        self._thaw(held)
         held.kill_s = min(kill_s, held.kill_s or kill_s)
         if not held.ignores_term:
             self._end(held, None, signal.SIGTERM)
@@ -203,7 +272,7 @@ class FakeExecutor:
 
 
 def _understand(spec: LaunchSpec, now: float) -> Held:
-    held = Held(spec, started_s=now)
+    held = Held(spec, started_s=now, limits=spec.limits)
     program, *args = spec.argv
     if program in ("true", "false"):
         held.ends_s, held.exit_code = now, int(program == "false")

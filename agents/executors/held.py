@@ -77,7 +77,8 @@ class Run:
         self.pidfd = -1  # of an adopted program, lest the guard dies too
         self.ending_since: float | None = None  # main program over, others not yet
         self.look_at = 0.0  # when to look at what is left, or at the output, next
-        self.holes: dict[str, int] = {}  # stream -> end of the hole in it
+        # stream -> the hole in it; None: there is none yet
+        self.holes: dict[str, tuple[int, int] | None] = {}
         self.written_bytes = 0  # of both streams, when last looked at
 
     def facts(self) -> dict[str, Any]:

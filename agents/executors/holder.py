@@ -6,7 +6,8 @@ and says what happened in its log (holder_log); whoever reads that log may die a
 back. A guard above it starts it again (recovery) and it becomes a guard when that dies.
 
 Requests, one JSON object a line: {"start": [spec, ...], "durable": bool},
-{"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"list": true},
+{"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"freeze": uid},
+{"thaw": uid}, {"relimit": uid, "limits": {...}}, {"usage": uid}, {"list": true},
 {"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true}.
 """
 
@@ -32,7 +33,8 @@ from agents.executors.cgroups import Groups
 from agents.executors.clients import Client, Clients
 from agents.executors.endings import Endings
 from agents.executors.holder_log import VERSION, Log
-from agents.executors.starts import Starts, check
+from agents.executors.live import LIMITS, Live
+from agents.executors.starts import Starts, check, check_kinds
 
 Answer = dict[str, Any] | None
 LOOK_HOME_EVERY_S = 5.0
@@ -53,6 +55,7 @@ class Holder:
         self.runs = state.runs
         self.endings = Endings(self.log, state, self.guard)
         self.starts = Starts(self.log, state, self.endings)
+        self.live = Live(self.log, state, self.endings)
         self.clients = Clients(folder, wake_fd)
         self.state = state
         for run in state.strangers:
@@ -62,6 +65,10 @@ class Holder:
             "start": self._start,
             "stop": self._stop,
             "signal": self._signal,
+            "freeze": lambda _, request: self.live.freeze(request["freeze"]),
+            "thaw": lambda _, request: self.live.thaw(request["thaw"]),
+            "relimit": self._relimit,
+            "usage": lambda _, request: {"usage": self.live.usage(request["usage"])},
             "list": self._list,
             "watch": self._watch,
             "ack": self._ack,
@@ -160,6 +167,10 @@ class Holder:
     def _signal(self, client: Client, request: dict[str, Any]) -> Answer:
         self.endings.signal(request["signal"], signal.Signals(request["number"]))
         return {"ok": True}
+
+    def _relimit(self, client: Client, request: dict[str, Any]) -> Answer:
+        check_kinds(request["limits"], LIMITS)
+        return self.live.relimit(request["relimit"], request["limits"])
 
     def _list(self, client: Client, request: dict[str, Any]) -> Answer:
         return {"alive": {uid: run.token for uid, run in self.runs.items()}}

@@ -11,6 +11,7 @@ then: the newest alone is enough to go on from. One process writes, any may read
     S uid token ns pid begun mono slot   started
     F uid token ns reason           could not be started
     T uid token why kill_at         asked to end ("stop" or "limit")
+    L uid token output_bytes        its limit of output was changed
     X uid token status cpu peak     its program is over; others of it may not be
     E uid token ns status flags cpu peak  nothing of it is left (flags: o, t, s, l)
 """
@@ -24,7 +25,7 @@ from bisect import bisect_right
 
 from agents.executors.held import Run
 
-VERSION = 1  # of requests and log; a node with another one has the holder renewed
+VERSION = 2  # of requests and log; a node with another one has the holder renewed
 MOST_OVER = 20_000  # ended runs kept in mind; older ones are fenced by attempt files
 
 
@@ -109,6 +110,8 @@ class Known:
             run.stopped |= f[2] == "stop"
             run.timed_out |= f[2] == "limit"
             run.kill_at = float(f[3])
+        elif kind == "L":
+            run.output_bytes = int(f[2])
         elif kind == "X":
             run.status, run.cpu_s, run.peak_bytes = int(f[2]), float(f[3]), int(f[4])
         elif kind in "NFE":

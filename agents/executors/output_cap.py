@@ -38,24 +38,44 @@ def enforce(run: Run) -> bool:
 
 
 def _cut(run: Run, stream: str, size: int, cap: int) -> None:
-    """Keep half the cap at the head and half behind the hole."""
-    start = _down(cap // 2)
-    end = _down(size - cap // 2)
-    done = run.holes.get(stream, start)
-    if end <= done:
-        return
+    """Keep half the cap at the head and half behind the hole. A hole only grows."""
     path = f"{run.folder}/{stream}"
+    end = _down(size - cap // 2)
+    if stream not in run.holes:
+        run.holes[stream] = _said(f"{path}.cut", size)
+    first, done = run.holes[stream] or (end, end)
+    start = min(first, _down(cap // 2))
+    if start >= first and end <= done:
+        return
     try:
         fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return  # taken away by the agent
     try:
+        end = max(end, done)
         _say(f"{path}.cut", start, end)  # first: zeros are never taken for output
-        length = ctypes.c_int64(end - done)
-        if LIBC.fallocate64(fd, PUNCH, ctypes.c_int64(done), length) == 0:
-            run.holes[stream] = end
+        begin = done if start == first else start
+        length = ctypes.c_int64(end - begin)
+        if LIBC.fallocate64(fd, PUNCH, ctypes.c_int64(begin), length) == 0:
+            run.holes[stream] = (start, end)
     finally:
         os.close(fd)
+
+
+def _said(path: str, size: int) -> tuple[int, int] | None:
+    """The hole as an earlier holder cut it, or None. The agent may have written it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        cut = json.loads(os.read(fd, BLOCK))
+        hole = int(cut["from"]), int(cut["to"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    finally:
+        os.close(fd)
+    return hole if 0 <= hole[0] < hole[1] <= size else None
 
 
 def _say(path: str, start: int, end: int) -> None:

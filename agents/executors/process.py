@@ -16,22 +16,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from agents.executors import guard, holder_log
 from agents.executors.base import (
     BadSpec,
+    Capabilities,
     Ended,
     Happening,
     LaunchSpec,
+    Limits,
     NotStarted,
     Started,
     Unavailable,
+    Usage,
 )
 
 UP_WITHIN_S = 10.0  # a holder is up in 0.05 s; a busy machine may take longer
+FROZEN_WITHIN_S = 10.0  # a process may be deep in the kernel, waiting for a disk
 ANSWER_WITHIN_S = 30.0  # a batch of a thousand starts takes about one
 UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 MAIN = Path(__file__).with_name("__main__.py")
@@ -44,6 +48,7 @@ class ProcessExecutor:
     """
 
     name: ClassVar[str] = "subprocess"
+    environments: ClassVar[tuple[str, ...]] = ("subprocess",)
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = Path(folder).absolute()
@@ -59,6 +64,10 @@ class ProcessExecutor:
         if self.about()["version"] != holder_log.VERSION:
             self.renew()
 
+    def capabilities(self) -> Mapping[str, Capabilities]:
+        can: dict[str, dict[str, Any]] = self.about()["can"]
+        return {name: Capabilities(**said) for name, said in can.items()}
+
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         asked = [_spec(spec) for spec in specs]
         answer = self._ask({"start": asked, "durable": self.durable})
@@ -70,6 +79,24 @@ class ProcessExecutor:
 
     def signal(self, uid: str, number: int) -> None:
         self._ask({"signal": uid, "number": int(number)})
+
+    def freeze(self, uid: str) -> None:
+        """Raises BadSpec where nothing can be frozen."""
+        until = time.monotonic() + FROZEN_WITHIN_S
+        while not self._ask_refusable({"freeze": uid})["done"]:
+            if time.monotonic() > until:
+                raise Unavailable(f"{uid} did not come to rest")
+            time.sleep(0.001)
+
+    def thaw(self, uid: str) -> None:
+        self._ask({"thaw": uid})
+
+    def relimit(self, uid: str, limits: Limits) -> None:
+        self._ask_refusable({"relimit": uid, "limits": _limits(limits)})
+
+    def usage(self, uid: str) -> Usage | None:
+        found = self._ask({"usage": uid})["usage"]
+        return None if found is None else Usage(**found)
 
     def alive(self) -> dict[str, int]:
         alive: dict[str, int] = self._ask({"list": True})["alive"]
@@ -99,11 +126,6 @@ class ProcessExecutor:
         self._watch = None
 
     # -- beyond the protocol ----------------------------------------------------------
-
-    def capabilities(self) -> dict[str, bool]:
-        """What of a spec's limits this machine lets us enforce."""
-        can: dict[str, bool] = self._ask({"about": True})["can"]
-        return can
 
     def about(self) -> dict[str, Any]:
         """The holder's and the guard's pid, and what they can do."""
@@ -177,6 +199,12 @@ class ProcessExecutor:
                 if "signal" in request or not died or time.monotonic() > until:
                     raise
             time.sleep(0.005)
+
+    def _ask_refusable(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self._ask(request)
+        if "refused" in answer:
+            raise BadSpec(answer["refused"])
+        return answer
 
     def _ask_once(self, request: dict[str, Any]) -> dict[str, Any]:
         connection = self._connection()
@@ -258,22 +286,27 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         raise BadSpec(f"not a uid: {spec.uid!r}")
     if not spec.folder.is_absolute():
         raise BadSpec(f"not an absolute folder: {spec.folder}")
-    limits = spec.limits
     return {
+        **_limits(spec.limits),
         "uid": spec.uid,
         "token": spec.token,
         "argv": list(spec.argv),
         "folder": str(spec.folder),
         "env": dict(spec.env),
+        "time_limit_s": spec.time_limit_s,
+        "grace_s": spec.grace_s,
+        "run_as": spec.run_as,
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {
         "cpu": limits.cpu_millis,
         "weight": limits.cpu_weight_millis,
         "memory": limits.memory_bytes,
         "pids": limits.pids,
         "open_files": limits.open_files,
         "output_bytes": limits.output_bytes,
-        "time_limit_s": spec.time_limit_s,
-        "grace_s": spec.grace_s,
-        "run_as": spec.run_as,
     }
 
 

@@ -6,10 +6,11 @@ import json
 import time
 from typing import Any
 
-from agents.executors import children, spawn
+from agents.executors import abilities, children, spawn
 from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
+from agents.executors.live import LIMITS
 from agents.executors.spawn import RanAlready
 from agents.executors.state import State
 
@@ -31,12 +32,7 @@ FACTS: dict[str, tuple[type, ...]] = {
     "argv": (list,),
     "folder": (str,),
     "env": (dict,),
-    "cpu": (int, type(None)),
-    "weight": (int,),
-    "memory": (int, type(None)),
-    "pids": (int,),
-    "open_files": (int,),
-    "output_bytes": (int,),
+    **LIMITS,
     "time_limit_s": (int, float, type(None)),
     "grace_s": (int, float),
     "run_as": (str, type(None)),
@@ -45,11 +41,15 @@ FACTS: dict[str, tuple[type, ...]] = {
 
 def check(spec: dict[str, Any]) -> None:
     """Raises TypeError or KeyError for what could trip us later."""
-    for name, kinds in FACTS.items():
-        if not isinstance(spec[name], kinds):
-            raise TypeError(f"{name} of a spec cannot be {spec[name]!r}")
+    check_kinds(spec, FACTS)
     if not spec["uid"].isascii() or len(spec["uid"].split()) != 1:
         raise TypeError(f"not a uid: {spec['uid']!r}")
+
+
+def check_kinds(said: dict[str, Any], facts: dict[str, tuple[type, ...]]) -> None:
+    for name, kinds in facts.items():
+        if not isinstance(said[name], kinds):
+            raise TypeError(f"{name} cannot be {said[name]!r}")
 
 
 class Starts:
@@ -60,8 +60,8 @@ class Starts:
         self.groups = state.groups
         self.open_files = spawn.OpenFiles()
 
-    def capabilities(self) -> dict[str, bool]:
-        return {**self.groups.capabilities(), "open_files": True}
+    def capabilities(self) -> dict[str, dict[str, Any]]:
+        return abilities.of_environments(self.groups.capabilities())
 
     def refuse(self, spec: dict[str, Any], reason: str) -> None:
         said = " ".join(reason.split())

@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agents.executors.base import Ended, Happening, LaunchSpec, NotStarted, Started
 from agents.executors.process import ProcessExecutor
 from tests.waiting import wait_for
@@ -20,8 +22,11 @@ WITHIN_S = 30.0
 class Bench:
     """One executor, the runs a test starts on it, and what the log said so far."""
 
-    def __init__(self, executor: Any, folder: Path) -> None:
+    def __init__(
+        self, executor: Any, folder: Path, *, environment: str = "subprocess"
+    ) -> None:
         self.executor = executor
+        self.environment = environment
         self.folder = folder
         self.offset = 0
         self.seen: list[Happening] = []
@@ -31,7 +36,17 @@ class Bench:
     ) -> LaunchSpec:
         uid = uid or uuid.uuid4().hex
         more.setdefault("env", ENV)
+        more.setdefault("environment", self.environment)
         return LaunchSpec(uid, token, argv, self.folder / uid, **more)
+
+    def needs(self, *fields: str) -> Bench:
+        """Itself, where the environment can do all of that; else the test is skipped,
+        with the environment's own reason."""
+        can = self.executor.capabilities()[self.environment]
+        for name in fields:
+            if not getattr(can, name):
+                pytest.skip(f"{self.environment}, {name}: {can.missing.get(name)}")
+        return self
 
     def start(self, *argv: str, **more: Any) -> str:
         """Start a program and return its uid."""

@@ -41,11 +41,7 @@ for i in range({mib} * 1024):
 @pytest.fixture
 def limited(bench: Bench) -> Bench:
     """The bench, on a machine that lets us limit."""
-    can = bench.executor.capabilities()
-    missing = [name for name, held in can.items() if not held]
-    if missing:
-        pytest.skip(f"no control group here for: {', '.join(missing)}")
-    return bench
+    return bench.needs("memory", "cpu", "pids", "kill_all")
 
 
 def group_file(bench: Bench, uid: str, *names: str) -> Path:
@@ -146,7 +142,7 @@ def test_groups_are_used_again_and_gone_with_the_holder(tmp_path: Path) -> None:
     executor = ProcessExecutor(tmp_path / "node")
     executor.ensure()
     bench = Bench(executor, tmp_path / "runs")
-    if not executor.capabilities()["kill_all"]:
+    if not executor.capabilities()["subprocess"].kill_all:
         clean_up(executor)
         pytest.skip("no control groups here")
     slots = set()
@@ -236,15 +232,12 @@ def plain(
 
 
 def test_what_is_not_enforced_is_said(plain: Bench) -> None:
-    can = plain.executor.capabilities()
+    can = plain.executor.capabilities()["subprocess"]
     if os.environ["KOS_CGROUPS"] == "none":
-        assert can == {
-            "memory": False,
-            "cpu": False,
-            "pids": False,
-            "kill_all": False,
-            "open_files": True,
-        }
+        held = (can.memory, can.cpu, can.pids, can.kill_all, can.freeze, can.relimit)
+        assert not any(held)
+        assert "control group" in can.missing["freeze"]
+        assert can.open_files
     assert plain.run("sh", "-c", "exit 3").exit_code == 3
 
 
