@@ -105,7 +105,9 @@ class SystemdExecutor:
         return self._do(self._up().control.usage(uid))
 
     def alive(self) -> dict[str, int]:
-        return self._do(self._alive())
+        self._up().units.connected()
+        assert self._log is not None
+        return self._log.alive()
 
     def read(self, offset: int, *, most_bytes: int) -> tuple[list[Happening], int]:
         self._read_up_to = max(self._read_up_to, offset)
@@ -188,9 +190,6 @@ class SystemdExecutor:
         units.connected()
         for spec in specs:
             units.start(spec)
-
-    async def _alive(self) -> dict[str, int]:
-        return self._up().units.alive()
 
 
 def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:

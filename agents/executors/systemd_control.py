@@ -8,7 +8,7 @@ import signal
 import time
 from dataclasses import replace
 
-from agents.executors.base import BadSpec, Limits, NotStarted, Usage
+from agents.executors.base import BadSpec, Limits, Usage
 from agents.executors.systemd_bus import Refusal
 from agents.executors.systemd_run import UnitRun
 from agents.executors.systemd_unit import caps
@@ -29,7 +29,7 @@ class Control:
         self.units.connected()
         run = self.units.find(uid)
         if run is None:
-            return self._stop_unbegun(uid)
+            return
         kill_at = asyncio.get_running_loop().time() + max(grace_s, 0.0)
         first = not (run.is_stopped or run.is_timed_out)
         if run.is_stopped and run.kill_at is not None and run.kill_at <= kill_at:
@@ -48,13 +48,6 @@ class Control:
     async def _ask_politely(self, run: UnitRun) -> None:
         for number in (signal.SIGTERM, signal.SIGCONT):
             await self._tell(run, "KillUnit", "ssi", run.unit, "all", int(number))
-
-    def _stop_unbegun(self, uid: str) -> None:
-        """Asked for by an earlier process, and systemd never heard of it."""
-        logged = self.units.log.runs.get(uid)
-        if logged is not None and not logged.started:
-            reason = "stopped before it was started"
-            self.units.log.say(NotStarted(uid, logged.token, time.time_ns(), reason))
 
     def kill_by(self, run: UnitRun, at: float) -> None:
         """End all of it at this moment of the loop's time, or sooner if so asked."""

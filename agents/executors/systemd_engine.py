@@ -8,6 +8,7 @@ import contextlib
 import os
 import pwd
 
+from agents.executors import spawn
 from agents.executors.base import Limits, Unavailable
 from agents.executors.engine_log import EngineLog, LoggedRun
 from agents.executors.systemd_bus import Bus, Refusal, connect
@@ -176,11 +177,13 @@ class Engine:
             run = self._hold(name, logged)
             run.has_begun = True
             self.units.finish(run)
-        elif logged.facts.get("boot") != self.units.boot and os.path.exists(
-            f"{folder}/attempt-{logged.token}"
-        ):
+        elif logged.facts.get("boot") == self.units.boot:
+            self.log.forget(logged.uid, logged.token)  # systemd never heard of it
+            spawn.unmark_attempt(folder, logged.token)
+        elif os.path.exists(f"{folder}/attempt-{logged.token}"):
             self.units.lose(logged.uid, logged.token)
-        # else systemd never heard of it: it starts when it is asked for again
+        else:
+            self.log.forget(logged.uid, logged.token)
 
     # -- all the time -----------------------------------------------------------------
 

@@ -59,10 +59,6 @@ class Units:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def alive(self) -> dict[str, int]:
-        asked = {run.uid: run.token for run in self.runs.values()}
-        return {**self.log.alive(), **asked}
-
     def find(self, uid: str) -> UnitRun | None:
         """The run of this uid that is not over."""
         logged = self.log.runs.get(uid)
@@ -74,34 +70,32 @@ class Units:
 
     def start(self, spec: LaunchSpec) -> None:
         """Have it started, or say why not; silent when this attempt was dealt with."""
-        unit = unit_name(self.node, spec.uid, spec.token)
-        if not self._is_due(spec, unit):
+        if not self._is_due(spec):
             return
         folder = str(spec.folder)
         try:
             is_new = spawn.make_folder(folder)
             if not is_new and spawn.highest_attempt(folder) > spec.token:
                 return self._refuse(spec, "a later attempt was started here")
-            self._begin(spec, unit)
+            self._begin(spec)
         except spawn.RanAlready:  # and our log has forgotten how it ended
             self.lose(spec.uid, spec.token)
         except (spawn.Refused, OSError, ValueError) as error:
             self._refuse(spec, str(error))
 
-    def _is_due(self, spec: LaunchSpec, unit: str) -> bool:
-        logged = self.log.runs.get(spec.uid)
-        if logged is not None:
-            if logged.token == spec.token:
-                return not logged.started and unit not in self.runs
-            if logged.started or self.find(spec.uid) is not None:
-                self._refuse(spec, f"its attempt {logged.token} is still alive")
-                return False
+    def _is_due(self, spec: LaunchSpec) -> bool:
+        alive = self.log.runs.get(spec.uid)
+        if alive is not None:
+            if alive.token != spec.token:
+                self._refuse(spec, f"its attempt {alive.token} is still alive")
+            return False
         seen = self.log.over.get(spec.uid, -1)
         if seen > spec.token:
             self._refuse(spec, f"a later attempt ({seen}) was started here")
         return seen < spec.token
 
-    def _begin(self, spec: LaunchSpec, unit: str) -> None:
+    def _begin(self, spec: LaunchSpec) -> None:
+        unit = unit_name(self.node, spec.uid, spec.token)
         user = spec.run_as or self.user
         facts: dict[str, Any] = {
             "folder": str(spec.folder),
@@ -123,7 +117,9 @@ class Units:
             hand_over(spec, user)
         except (spawn.Refused, OSError) as error:
             refused = error  # once we know that it is not an old attempt
-        self._mark(spec, facts)
+        self.log.ask(spec.uid, spec.token, facts)
+        fence = f"{self.folder}/attempt"
+        spawn.mark_attempt(str(spec.folder), spec.token, fence=fence, durable=False)
         if refused is not None:
             raise refused
         run = self.hold(unit, spec.uid, spec.token, facts)
@@ -132,19 +128,6 @@ class Units:
         )
         run.asked = properties(launch)
         self.spawn(self.ask(run))
-
-    def _mark(self, spec: LaunchSpec, facts: dict[str, Any]) -> None:
-        """Raises RanAlready, unless an earlier process of this boot marked it, and then
-        died before systemd heard: systemd and the record tell whether it ran."""
-        known = self.log.run(spec.uid, spec.token)
-        if known is None:
-            self.log.ask(spec.uid, spec.token, facts)
-        fence = f"{self.folder}/attempt"
-        try:
-            spawn.mark_attempt(str(spec.folder), spec.token, fence=fence, durable=False)
-        except spawn.RanAlready:
-            if known is None or known.facts.get("boot") != self.boot:
-                raise
 
     def hold(self, unit: str, uid: str, token: int, facts: dict[str, Any]) -> UnitRun:
         group = Group(self.hierarchies, f"{self.root}/{SLICE}/{unit}")
