@@ -188,8 +188,11 @@ class SystemdExecutor:
     async def _start(self, specs: Sequence[LaunchSpec]) -> None:
         units = self._up().units
         units.connected()
-        for spec in specs:
-            units.start(spec)
+        try:
+            for spec in specs:
+                units.start(spec)
+        except OSError as error:
+            raise Unavailable(f"the log cannot be written: {error}") from error
 
 
 def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
@@ -200,8 +203,11 @@ def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
     is_root = os.geteuid() == 0
     can_freeze = bool(groups.unified) and is_root and is_system
     why_no_cap = "systemd here cannot limit it: no control group of this kind for us"
-    missing = {name: why_no_cap for name, can in can_cap.items() if not can}
+    missing_caps = [name for name, can in can_cap.items() if not can]
+    missing = dict.fromkeys(missing_caps, why_no_cap)
     missing |= WITHOUT
+    if missing_caps:
+        missing["relimit"] = f"not all limits hold: without {', '.join(missing_caps)}"
     if not can_freeze:
         missing["freeze"] = "only root may freeze, and it needs control groups v2"
     if not (is_root and is_system):
@@ -213,7 +219,7 @@ def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
         open_files=True,
         output=True,
         freeze=can_freeze,
-        relimit=all(can_cap.values()),
+        relimit=not missing_caps,
         kill_all=True,
         run_as=is_root and is_system,
         offline_limit=True,

@@ -39,7 +39,7 @@ class Control:
         self.kill_by(run, kill_at)
         if not await self._has_begun(run):
             return
-        await self.thaw(uid)
+        await self._thaw(run)
         if first and grace_s <= run.facts["grace_s"]:
             await self._tell(run, "StopUnit", "ss", run.unit, "replace")
         elif first:
@@ -61,7 +61,7 @@ class Control:
         """Go on with a stop, or a grace, that an earlier process began."""
         self._count_grace(run)
         if run.is_stopped and run.seen.get("ActiveState") == "active":
-            run.group.thaw()
+            await self._thaw(run)
             await self._ask_politely(run)
 
     def _count_grace(self, run: UnitRun) -> None:
@@ -72,10 +72,11 @@ class Control:
 
     def see_ending(self, run: UnitRun) -> None:
         """systemd is ending it: for its time limit, or what its program left."""
+        if run.group.is_frozen():  # and so would be its record
+            self.units.spawn(self._thaw(run))
         if run.reached_its_limit and not run.is_timed_out and not run.is_stopped:
             kill_clock = time.clock_gettime(time.CLOCK_BOOTTIME) + run.facts["grace_s"]
             self.units.note(run, timed_out=True, kill_clock=kill_clock)
-            run.group.thaw()
             self._count_grace(run)
         if run.left_something:
             self.units.spawn(self._kill(run))
@@ -106,13 +107,14 @@ class Control:
             return
         if self.units.hierarchies.is_pure():
             await self._tell(run, "FreezeUnit", "s", run.unit)
-        else:
-            await run.group.freeze()
+        await run.group.freeze()  # systemd cannot on a mixed machine
 
     async def thaw(self, uid: str) -> None:
         run = self.units.find(uid)
-        if run is None or not run.group.is_frozen():
-            return
+        if run is not None and await self._has_begun(run):
+            await self._thaw(run)
+
+    async def _thaw(self, run: UnitRun) -> None:
         if self.units.hierarchies.is_pure():
             await self._tell(run, "ThawUnit", "s", run.unit)
         run.group.thaw()

@@ -18,6 +18,7 @@ from agents.executors.systemd_groups import find_hierarchies
 from agents.executors.systemd_run import LOOK_EVERY_S, UnitRun, look_at_output
 from agents.executors.systemd_unit import (
     INFINITY,
+    is_unit_of,
     record_path,
     uid_and_token,
     unit_name,
@@ -57,7 +58,7 @@ class Engine:
 
     async def up(self) -> None:
         """Return once connected. Raises Unavailable when an attempt failed just now."""
-        if self.units.bus is None:
+        if not self.units.compared.is_set():
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             self._wake.set()
@@ -78,12 +79,14 @@ class Engine:
             await self._look_around(bus)
             self.units.bus = bus
             await self._reconcile(bus)
+            self.units.compared.set()
         except (Unavailable, Refusal, OSError) as error:
             self._lose(bus, f"systemd does not answer as it should: {error}")
             return None
         return bus
 
     def _lose(self, bus: Bus, trouble: str) -> None:
+        self.units.compared.clear()
         self.units.bus, self.units.trouble = None, trouble
         bus.close()
 
@@ -139,6 +142,8 @@ class Engine:
     async def _adopt(self, name: str, uid: str, token: int) -> None:
         """A unit of ours that our log knows nothing of: somebody deleted the log."""
         service = await self.units.connected().properties(name, "Service")
+        if not is_unit_of(service, uid, token):
+            return
         folder = os.path.dirname(service.get("WorkingDirectory", "")) or "/"
         limit_us = service.get("RuntimeMaxUSec", INFINITY)
         self.log.ask(

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field
 
 from agents.executors.base import Usage
-from agents.executors.cgroup_trees import mounts, number, write
+from agents.executors.cgroup_trees import ONLY, mounts, number, write
 from agents.executors.children import read_small
 
 FREEZE_WITHIN_S = 10.0  # a process deep in the kernel freezes when it comes out of it
@@ -40,7 +40,10 @@ def find_hierarchies(root: str) -> Hierarchies:
     """What is mounted here; `root` is the manager's own group."""
     v1: dict[str, str] = {}
     unified = ""
+    only = os.environ.get("KOS_CGROUPS", "")
     for place, kind, names in mounts():
+        if only and kind != ONLY[only]:
+            continue
         if kind == "cgroup2":
             unified = unified or place
             continue

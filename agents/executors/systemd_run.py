@@ -64,7 +64,7 @@ class UnitRun:
         """What systemd says of the unit now."""
         self.seen.update(properties)
         state = self.seen.get("ActiveState", "inactive")
-        if state not in OVER:
+        if state not in OVER or self.seen.get("InactiveExitTimestampMonotonic"):
             self.has_begun = True
         if state == "active" or self.seen.get("ActiveEnterTimestamp"):
             self.has_run = True
@@ -127,8 +127,10 @@ class UnitRun:
         if self.has_run:
             return None
         if end is None:
-            result = self.seen.get("Result", "")
-            return None if self.has_begun else f"systemd did not start it: {result}"
+            has_failed = self.seen.get("ActiveState") == "failed"
+            if has_failed and not self.seen.get("ExecMainStartTimestamp"):
+                return f"systemd did not start it: {self.seen.get('Result')}"
+            return None
         if end.exit_code is None:
             return None
         return why_no_start(end.exit_code, self.facts)

@@ -8,7 +8,7 @@ unit that ended well; when that cannot be done it stays "failed" and can be aske
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +110,11 @@ def uid_and_token(node: str, unit: str) -> tuple[str, int] | None:
     """Whose unit it is; None when not of this node."""
     found = re.fullmatch(rf"kos-{re.escape(node)}-(.+)-(\d+)\.service", unit)
     return (found[1], int(found[2])) if found else None
+
+
+def is_unit_of(service: Mapping[str, Any], uid: str, token: int) -> bool:
+    """Whether the properties of a service are those of this run's unit."""
+    return f"KOS_RUN={uid}/{token}" in service.get("Environment", ())
 
 
 def properties(launch: Launch) -> list[Property]:

@@ -22,7 +22,13 @@ from agents.executors.systemd_bus import Bus, Changed, Event, JobOver, Refusal, 
 from agents.executors.systemd_groups import Group, Hierarchies
 from agents.executors.systemd_launch import hand_over, program_of
 from agents.executors.systemd_run import OVER, UnitRun
-from agents.executors.systemd_unit import SLICE, Launch, properties, unit_name
+from agents.executors.systemd_unit import (
+    SLICE,
+    Launch,
+    is_unit_of,
+    properties,
+    unit_name,
+)
 
 AT_ONCE = 32  # starts that systemd works on; more would only queue there
 SAY_AGAIN_S = 1.0  # after the disk refused the log
@@ -38,6 +44,7 @@ class Units:
         self.log = log
         self.bus: Bus | None = None
         self.trouble = "not connected to systemd yet"
+        self.compared = asyncio.Event()  # systemd and log, over this connection
         self.boot = boot_id()
         self.hierarchies = Hierarchies()
         self.root = ""  # the manager's own control group
@@ -138,6 +145,7 @@ class Units:
         """Have systemd start it. When the connection breaks over it, connecting again
         finds out what became of it."""
         async with self._turn:
+            await self.compared.wait()
             if run.is_over or run.asked is None:
                 return
             if run.is_stopped:
@@ -152,19 +160,30 @@ class Units:
             except Refusal as refusal:
                 if refusal.name != "UnitExists":
                     return self.never(run, _why_refused(refusal))
-                self.spawn(self.learn(run))
+                run.asked = None
+                return await self._meet(run)
             run.asked = None
 
-    async def learn(self, run: UnitRun) -> None:
-        """Take in what systemd knows of a unit we did not follow."""
+    async def _meet(self, run: UnitRun) -> None:
+        """Its name is taken: by its own unit, whose start we did not hear of?"""
+        with contextlib.suppress(Refusal, Unavailable):
+            service = await self.connected().properties(run.unit, "Service")
+            if not is_unit_of(service, run.uid, run.token):
+                return self.never(run, f"another unit has the name {run.unit}")
+        await self.learn(run)
+
+    async def learn(self, run: UnitRun, *, has_job: bool = False) -> None:
+        """Take in what systemd knows of a unit we did not follow. One that neither
+        lives nor has a job is over, however little is known of it."""
         try:
-            for interface in ("Service", "Unit"):
+            for interface in ("Unit", "Service"):
                 run.take(await self.connected().properties(run.unit, interface))
+            has_job = has_job or run.seen.get("Job", [0])[0] != 0
         except Refusal:  # it went meanwhile
-            run.seen["ActiveState"] = "inactive"
+            run.take({"ActiveState": "inactive"})
+            has_job = False
         except Unavailable:
             return  # the next connect learns it
-        has_job = run.seen.get("Job", [0])[0] != 0
         if run.seen.get("ActiveState") in OVER and not has_job:
             run.has_begun = True
         self.look(run)
@@ -194,6 +213,12 @@ class Units:
             run.has_begun = True
             self.finish(run)
         elif not run.has_begun:
+            self.spawn(self._see_no_start(run, result))
+
+    async def _see_no_start(self, run: UnitRun, result: str) -> None:
+        """A job came to nothing, and as far as we heard its program never began."""
+        await self.learn(run, has_job=True)
+        if not run.is_over and not run.has_begun:
             self.never(run, _why_no_job(run, result))
 
     def look(self, run: UnitRun) -> None:

@@ -66,10 +66,19 @@ class SystemdHost:
     def processes(self) -> list[int]:
         """Its own and all it started, as numbered out here."""
         found: set[int] = set()
-        for procs in CGROUPS.glob(f"*/{self.cgroup}/**/cgroup.procs"):
-            with contextlib.suppress(OSError):
-                found |= {int(pid) for pid in procs.read_text().split()}
+        for home in self._homes():
+            for procs in home.rglob("cgroup.procs"):
+                with contextlib.suppress(OSError):
+                    found |= {int(pid) for pid in procs.read_text().split()}
         return sorted(found - {self.booted.pid})
+
+    def named(self, name: str) -> list[int]:
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    found.append(pid)
+        return found
 
     def outer(self, pid: int) -> int:
         """What a process that it numbers `pid` is out here; 0 when it is gone."""
@@ -91,11 +100,17 @@ class SystemdHost:
         wait_for(self._is_swept, timeout_s=WITHIN_S)
 
     def _is_swept(self) -> bool:
-        for home in CGROUPS.glob(f"*/{self.cgroup}"):
+        for home in self._homes():
             for group, _, _ in os.walk(home, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(group)
-        return not list(CGROUPS.glob(f"*/{self.cgroup}"))
+        return not self._homes()
+
+    def _homes(self) -> list[Path]:
+        places = [CGROUPS, *CGROUPS.iterdir()]
+        return [
+            place / self.cgroup for place in places if (place / self.cgroup).is_dir()
+        ]
 
 
 def boot_or_skip(folder: Path, mode: str = "hybrid") -> SystemdHost:
