@@ -29,9 +29,9 @@ class RanAlready(Exception):
     """Its attempt file exists: this token was used, whatever became of it."""
 
 
-def make_folder(folder: str, ready: ReadyFolders) -> bool:
+def make_folder(folder: str, ready: ReadyFolders | None = None) -> bool:
     """The run's folder with work/ in it. Returns whether the folder is new."""
-    if ready.take(folder):
+    if ready is not None and ready.take(folder):
         return True
     try:
         os.mkdir(folder, 0o700)
