@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import QuerySet
 
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
@@ -58,6 +58,12 @@ class Supervisor:
         self.stopping = threading.Event()
 
     def run(self) -> None:
+        try:
+            self.watch()
+        finally:
+            connection.close()  # this thread's own
+
+    def watch(self) -> None:
         busy_at = reconciled_at = -1e9
         while not self.stopping.is_set():
             try:

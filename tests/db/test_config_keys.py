@@ -8,7 +8,6 @@ import pytest
 
 from agents import agent_registry, live_config
 from agents.executors.base import Ended
-from agents.executors.fake import FakeExecutor
 from agents.models import Node, NodeLog
 from monitor import retention
 from scheduling import (
@@ -86,7 +85,7 @@ def test_scheduler_mode_decides_who_is_first(make_agent, mode, first) -> None:
 def test_heartbeat_interval_is_how_often_a_node_tells_that_it_lives() -> None:
     set_key("heartbeat_interval", 7)
     beats = []
-    process = NodeProcess("n1", [FakeExecutor()], [lambda *beat: beats.append(beat)])
+    process = NodeProcess("n1", [], [lambda *beat: beats.append(beat)])
     assert process.beat_once() == 7
     assert len(beats) == 1
     assert Node.objects.get(name="n1").heartbeat_at != NOON
