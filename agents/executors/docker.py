@@ -114,9 +114,7 @@ class DockerExecutor:
                 return  # asked already, and sooner
             kill_at = min(kill_at, run.facts.get("kill_at") or kill_at)
             self.log.note(uid, run.token, stopped=True, kill_at=kill_at)
-            docker_box.write_control(
-                folder_of(run), int(kill_at * 1e9), run.facts["output_bytes"]
-            )
+            self._control(run)
         if run.started:
             with contextlib.suppress(Unavailable):  # the init looks by itself too
                 if run.facts.get("frozen"):
@@ -160,8 +158,7 @@ class DockerExecutor:
         docker_usage.limit_open_files(groups, limits.open_files)
         with self._stopping:
             self.log.note(uid, run.token, output_bytes=limits.output_bytes)
-            kill_at_ns = int((run.facts.get("kill_at") or 0) * 1e9)
-            docker_box.write_control(folder_of(run), kill_at_ns, limits.output_bytes)
+            self._control(run)
 
     def usage(self, uid: str) -> Usage | None:
         run = self._live(uid)
@@ -251,6 +248,13 @@ class DockerExecutor:
         self._watch = Watch(runs)
         self._log = log
         self._watch.begin()
+
+    def _control(self, run: LoggedRun) -> None:
+        """Tell the init what the log says."""
+        kill_at_ns = int((run.facts.get("kill_at") or 0) * 1e9)
+        docker_box.write_control(
+            folder_of(run), run.token, kill_at_ns, run.facts["output_bytes"]
+        )
 
     def _live(self, uid: str) -> LoggedRun | None:
         """The run once it is started; None when it is over."""

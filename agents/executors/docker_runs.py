@@ -80,15 +80,16 @@ class Runs:
     def see(self, run: LoggedRun, seen: Json) -> None:
         """Write what is new about a run whose container the engine knows."""
         with self.settling:
-            state, status = seen["State"], docker_box.read_status(folder_of(run))
+            state, status = seen["State"], status_of(run)
+            alive = is_alive(state) or self._lives_on(run)
             if status.stage == "failed":
                 self.refuse(run, _why_failed(run, status), seen["Id"])
             elif not run.started and status.stage:
                 self._began(run, seen, status)
-            elif not run.started and not is_alive(state):
+            elif not run.started and not alive:
                 said = state.get("Error") or f"it ended with {state.get('ExitCode')}"
                 self.refuse(run, f"its init did not start: {said}", seen["Id"])
-            if run.started and not is_alive(state):
+            if run.started and not alive:
                 removing = state.get("Status") in ("removing", "dead")
                 self._over(run, None if removing else state)
                 self.tidy(seen["Id"])
@@ -96,14 +97,23 @@ class Runs:
     def gone(self, run: LoggedRun) -> None:
         """There is no container of it (any more)."""
         with self.settling:
-            status = docker_box.read_status(folder_of(run))
+            status = status_of(run)
             if not run.started and not status.stage:
                 return self._never_began(run)
             if status.stage == "failed":
                 return self.refuse(run, _why_failed(run, status))
             if not run.started:
-                self.log.say(Started(run.uid, run.token, time.time_ns(), {}))
-            self._over(run, None)
+                self._began(run, {"Id": "", "State": {}}, status)
+            if not self._lives_on(run):
+                self._over(run, None)
+
+    def _lives_on(self, run: LoggedRun) -> bool:
+        """Whether its init runs though the engine, killed over its start or since,
+        knows nothing of it: then it has to be looked at until it ends."""
+        held = docker_box.is_held(folder_of(run), run.token)
+        if held and not run.facts.get("unseen"):
+            self.log.note(run.uid, run.token, unseen=True)
+        return held
 
     # -- writing ----------------------------------------------------------------------
 
@@ -136,8 +146,7 @@ class Runs:
 
     def _over(self, run: LoggedRun, state: Json | None) -> None:
         """Its container has ended; None: it is gone, and only the init can tell."""
-        folder = folder_of(run)
-        status = docker_box.read_status(folder)
+        status = status_of(run)
         self.cut_output(run)
         self.outputs.pop((run.uid, run.token), None)
         self.log.say(_ended(run, status, state))
@@ -165,6 +174,10 @@ def key_of(labels: Json) -> Key:
 
 def folder_of(run: LoggedRun) -> Path:
     return Path(run.facts["folder"])
+
+
+def status_of(run: LoggedRun) -> Status:
+    return docker_box.read_status(folder_of(run), run.token)
 
 
 def is_alive(state: Json) -> bool:

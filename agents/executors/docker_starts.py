@@ -129,10 +129,10 @@ class Starts:
             "grace_s": spec.grace_s,
         }
         self.log.ask(spec.uid, spec.token, facts)
-        uid, gid = docker_spec.user_of(spec)
         fence = str(self.log.folder / "attempt")
         spawn.mark_attempt(folder, spec.token, fence=fence, durable=self.durable)
-        docker_box.prepare(spec.folder, uid, gid, spec.limits.output_bytes)
+        user = docker_spec.user_of(spec)
+        docker_box.prepare(spec.folder, spec.token, user, spec.limits.output_bytes)
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())
@@ -191,7 +191,8 @@ class Starts:
                 raise Refusal(f"no such image: {spec.container.image}") from None
             self.pulls.put(lambda: self._pull(spec))
             return False
-        self.engine.start(container)
+        if not docker_box.read_status(spec.folder, spec.token).stage:
+            self.engine.start(container)
         self._await_init(spec, container)
         return True
 
@@ -224,21 +225,13 @@ class Starts:
                 raise Refusal(
                     f"a container named {name} is there and is not ours: remove it"
                 )
-            if found["State"]["Status"] != "created":
-                return str(found["Id"])
-            self.engine.remove(found["Id"])  # its folder may have been made anew
+            return str(found["Id"])
 
     def _create(self, spec: LaunchSpec, name: str) -> str:
         assert spec.container is not None
         command = spec.argv or tuple(self.engine.image_command(spec.container.image))
         if not command:
             raise Refusal(f"no program named, and {spec.container.image} names none")
-        uid, gid = docker_spec.user_of(spec)
-        docker_box.prepare(spec.folder, uid, gid, spec.limits.output_bytes)
-        run = self.log.run(spec.uid, spec.token)
-        if run is not None and run.facts.get("stopped"):
-            kill_at_ns = int(run.facts["kill_at"] * 1e9)
-            docker_box.write_control(spec.folder, kill_at_ns, spec.limits.output_bytes)
         return self.engine.create(
             name,
             docker_spec.host_config(spec, self.rules, self.init),
@@ -249,7 +242,7 @@ class Starts:
         """Until the init has told whether the program runs, or is over itself."""
         ask_at = 0.0
         while not self.closed.is_set():
-            told = docker_box.read_status(spec.folder).stage
+            told = docker_box.read_status(spec.folder, spec.token).stage
             if told or time.monotonic() >= ask_at:
                 ask_at = time.monotonic() + ASK_EVERY_S
                 run = self.log.run(spec.uid, spec.token)

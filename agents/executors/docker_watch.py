@@ -96,6 +96,8 @@ class Watch:
     def _keep_deadlines(self, run: LoggedRun, now: float) -> None:
         """The init does it, unless it is frozen with the rest or was tampered with."""
         facts = run.facts
+        if facts.get("unseen"):
+            self.runs.look((run.uid, run.token), facts["container"])
         limit_at, kill_at = facts.get("limit_at"), facts.get("kill_at")
         if limit_at is not None and limit_at <= now and not facts.get("timed_out"):
             self.runs.log.note(
