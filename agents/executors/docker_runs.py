@@ -59,6 +59,7 @@ class Runs:
         if run is None:
             return
         unused = container is not None and container["State"] == "created"
+        unused &= not status_of(run).stage and not self._lives_on(run)
         if container and unused and self.engine.remove(container["Id"]):
             return self._never_began(run)
         seen = self.engine.inspect(container["Id"]) if container else None
@@ -136,7 +137,7 @@ class Runs:
         self.log.note(
             run.uid,
             run.token,
-            container=seen["Id"],
+            container=seen["Id"] or run.facts["container"],
             init=seen["State"].get("Pid", 0),
             cpu_before_s=status.cpu_s or 0.0,
             limit_at=None if limit_s is None else mono + limit_s,

@@ -21,6 +21,8 @@ from agents.executors.docker_spec import Rules
 
 LOOK_EVERY_S = 0.002  # whether the init has begun; it takes about that long
 ASK_EVERY_S = 0.25  # whether the container is still there, while waiting for it
+MOST_CONTAINERS = 4  # tried for one start
+PIECES = ("file exists", "already exists", "alreadyexists", "not found: unknown")
 AGAIN_AFTER_S = 0.2  # when the engine did not answer
 
 
@@ -185,16 +187,36 @@ class Starts:
             self.pulls.put(lambda: self._pull(spec))
             return False
         try:
-            container = self._created(spec)
+            container = self._begun(spec)
         except NoImage:
             if pulled or spec.container.pull == "never":
                 raise Refusal(f"no such image: {spec.container.image}") from None
             self.pulls.put(lambda: self._pull(spec))
             return False
-        if not docker_box.read_status(spec.folder, spec.token).stage:
-            self.engine.start(container)
         self._await_init(spec, container)
         return True
+
+    def _begun(self, spec: LaunchSpec) -> str:
+        """Its container, started; a new one where an engine that was killed over it
+        left pieces in the way. Of all of them only one runs the program (the init sees
+        to that)."""
+        for left in reversed(range(MOST_CONTAINERS)):
+            container = self._created(spec)
+            if self._has_run(spec):
+                break
+            try:
+                self.engine.start(container)
+                break
+            except Refusal as refusal:
+                in_the_way = any(word in str(refusal).lower() for word in PIECES)
+                if not (in_the_way and left):
+                    raise
+            self.engine.remove(container, force=True)
+        return container
+
+    def _has_run(self, spec: LaunchSpec) -> bool:
+        said = docker_box.read_status(spec.folder, spec.token).stage
+        return bool(said) or docker_box.is_held(spec.folder, spec.token)
 
     def _pull(self, spec: LaunchSpec) -> None:
         assert spec.container is not None
@@ -258,7 +280,10 @@ class Starts:
     def _give_up(self, spec: LaunchSpec, reason: str) -> None:
         """Nothing of a refused start is left, by name since it may not have an id."""
         run = self.log.run(spec.uid, spec.token)
-        if run is not None:
+        if run is not None and self._has_run(spec):
+            self.log.note(spec.uid, spec.token, unseen=True)  # looked at from now on
+            self.runs.gone(run)
+        elif run is not None:
             said = _in_words(reason, spec)
             ours = docker_spec.container_name(spec.uid, spec.token)
             self.runs.refuse(run, said, "" if "is not ours" in said else ours)
