@@ -161,9 +161,9 @@ class DockerExecutor:
             self._control(run)
 
     def usage(self, uid: str) -> Usage | None:
-        run = self._live(uid)
-        if run is None:
-            return None
+        run = self.log.runs.get(uid)
+        if run is None or not run.started:
+            return None if run is None else Usage()
         facts = run.facts
         init = int(facts["init"])
         used = docker_usage.usage(

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.executors import output_cap
+
 INSIDE = "/kos"
 WORK = f"{INSIDE}/work"
 INIT = f"{INSIDE}/init"
@@ -75,7 +77,8 @@ def write_control(folder: Path, token: int, kill_at_ns: int, output_bytes: int) 
 
     In place: the container has this very file. Silent when the folder is gone.
     """
-    text = f"{kill_at_ns} {output_bytes}".ljust(CONTROL_BYTES - 1) + "\n"
+    most_bytes = max(output_bytes, output_cap.LEAST_CAP_BYTES)
+    text = f"{kill_at_ns} {most_bytes}".ljust(CONTROL_BYTES - 1) + "\n"
     with contextlib.suppress(FileNotFoundError):
         fd = os.open(control_path(folder, token), WRITE, 0o644)
         try:

@@ -7,6 +7,7 @@ pulls in a lane of their own, so that an image on its way holds up nobody else.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,6 +20,7 @@ from agents.executors.docker_engine import NODE, NameTaken, NoImage, Refusal
 from agents.executors.docker_runs import Key, Runs, is_alive, key_of
 from agents.executors.docker_spec import Rules
 
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.002  # whether the init has begun; it takes about that long
 ASK_EVERY_S = 0.25  # whether the container is still there, while waiting for it
 MOST_CONTAINERS = 4  # tried for one start
@@ -52,7 +54,10 @@ class Lane:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except Exception:  # it will be settled by a reconcile
+                LOG.exception("%s: a job failed", threading.current_thread().name)
 
 
 class Starts:
