@@ -115,11 +115,10 @@ class DockerExecutor:
             kill_at = min(kill_at, run.facts.get("kill_at") or kill_at)
             self.log.note(uid, run.token, stopped=True, kill_at=kill_at)
             self._control(run)
-        if run.started:
-            with contextlib.suppress(Unavailable):  # the init looks by itself too
-                if run.facts.get("frozen"):
-                    self._watch.thaw(run)
-                self.engine.signal(run.facts["container"], signal.SIGTERM)
+        with contextlib.suppress(Unavailable):  # the init looks by itself too
+            if run.started and docker_usage.is_frozen(self._groups_of(run)):
+                self._watch.thaw(run)
+            self.engine.signal(run.facts["container"], signal.SIGTERM)
 
     def signal(self, uid: str, number: int) -> None:
         run = self.log.runs.get(uid)
@@ -147,7 +146,7 @@ class DockerExecutor:
         if run is None:
             return
         groups = self._groups_of(run)
-        now = docker_usage.usage(0, groups, cpu_before_s=0, frozen=False)
+        now = docker_usage.usage(0, groups, cpu_before_s=0)
         memory = limits.memory_bytes
         if memory is not None and memory < (now.memory_bytes or 0):
             raise BadSpec(f"more memory is in use than {memory} bytes")
@@ -165,12 +164,10 @@ class DockerExecutor:
         if run is None or not run.started:
             return None if run is None else Usage()
         facts = run.facts
-        init = int(facts["init"])
         used = docker_usage.usage(
-            init,
+            int(facts["init"]),
             self._groups_of(run),
             cpu_before_s=facts["cpu_before_s"],
-            frozen=bool(facts.get("frozen")),
         )
         if self.log.run(uid, run.token) is None or not used.processes:
             return None

@@ -7,6 +7,7 @@ missing in the log is written, and only then is the container taken away.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -15,12 +16,13 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.executors import children, docker_box, output_cap, spawn
-from agents.executors.base import Ended, NotStarted, Started
+from agents.executors.base import Ended, NotStarted, Started, Unavailable
 from agents.executors.docker_box import Status
 from agents.executors.docker_engine import TOKEN, UID, Engine, Json
 from agents.executors.engine_log import EngineLog, LoggedRun
 from agents.executors.held import Run
 
+LOG = logging.getLogger(__name__)
 KILLED = 137  # what Docker says when the init itself was killed: 128 + SIGKILL
 Key = tuple[str, int]
 
@@ -50,9 +52,13 @@ class Runs:
                 self.tidy(container["Id"])
             elif key in asked:
                 found[key] = container
-        for key in asked:
-            if key not in self.starting:
+        for key in asked - self.starting:
+            try:
                 self._settle(key, found.get(key))
+            except Unavailable:
+                raise
+            except Exception:  # one of them must not keep the others waiting
+                LOG.exception("cannot settle %s/%s; trying again", *key)
 
     def _settle(self, key: Key, container: Json | None) -> None:
         run = self.log.run(*key)

@@ -33,7 +33,7 @@ def groups_of(pid: int) -> Groups:
     return found
 
 
-def usage(init: int, groups: Groups, *, cpu_before_s: float, frozen: bool) -> Usage:
+def usage(init: int, groups: Groups, *, cpu_before_s: float) -> Usage:
     """What is counted in `groups`; the init among it, which is next to nothing."""
     unified = groups.get("", "")
     if "memory" in groups:
@@ -53,8 +53,15 @@ def usage(init: int, groups: Groups, *, cpu_before_s: float, frozen: bool) -> Us
         written_bytes=written,
         received_bytes=received,
         sent_bytes=sent,
-        frozen=frozen,
+        frozen=is_frozen(groups),
     )
+
+
+def is_frozen(groups: Groups) -> bool:
+    """As the kernel has it, whoever asked for it."""
+    if "freezer" in groups:
+        return read_small(f"{groups['freezer']}/freezer.state").strip() == b"FROZEN"
+    return bool(number(f"{groups.get('', '')}/cgroup.events", b"frozen"))
 
 
 def members(groups: Groups) -> list[int]:

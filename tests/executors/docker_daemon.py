@@ -149,6 +149,10 @@ class Daemon:
             found: dict[str, Any] = client.inspect_container(str(container))
             return found
 
+    def pause(self, container: object) -> None:
+        with contextlib.closing(self.client()) as client:
+            client.pause(str(container))
+
     def make(self, name: str, image: str) -> str:
         """A container that is not ours, never started."""
         with contextlib.closing(self.client()) as client:
