@@ -38,6 +38,8 @@ from agents.executors.starts import Starts, check, check_kinds
 
 Answer = dict[str, Any] | None
 LOOK_HOME_EVERY_S = 5.0
+QUIET_S = 0.03  # without a start, then there is time to prepare the next
+PREPARE_EVERY_S = 0.002
 WAKE_EVERY_S = 0.004  # while busy: readers take the news in batches
 ROTATE_BYTES = 16 << 20  # a new holder reads the newest file: 0.1 s
 
@@ -77,7 +79,7 @@ class Holder:
             "end": self._end,
             "renew": self._renew,
         }
-        self.woken_at = 0.0
+        self.woken_at = self.prepare_at = 0.0
         self.look_home_at = time.monotonic() + LOOK_HOME_EVERY_S
         self.poked = True  # the guard may have written before we listened
         self.leaving = False
@@ -122,12 +124,24 @@ class Holder:
             if self.log.is_full():
                 self.log.begin(list(self.runs.values()))
             self.wake_readers()
+            self.prepare()
 
     def _timeout_s(self) -> float | None:
         if self._may_start() or (self.leaving and not self.runs):
             return 0
         due = min(self.look_home_at, self.endings.next_deadline() or inf)
+        if not self.starts.ready.is_full:
+            due = min(due, self.prepare_at)
         return max(0.0, due - time.monotonic())
+
+    def prepare(self) -> None:
+        """Make a folder for a run to come, when nothing else is to do."""
+        now = time.monotonic()
+        if self.asked:
+            self.prepare_at = now + QUIET_S
+        elif now >= self.prepare_at and not self.starts.ready.is_full:
+            self.starts.ready.make_one()
+            self.prepare_at = now + PREPARE_EVERY_S
 
     def leave_if_homeless(self) -> None:
         """Our folder was deleted: nobody can ask about our runs, so they end."""
@@ -210,6 +224,7 @@ class Holder:
         until = time.monotonic() + WAKE_EVERY_S
         passed = 0
         while passed < len(self.asked) and time.monotonic() < until:
+            self.prepare_at = time.monotonic() + QUIET_S
             client, specs, durable = self.asked[0]
             if specs and self.starts.must_wait(specs[-1]):
                 self.asked.rotate(-1)

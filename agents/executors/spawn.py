@@ -14,6 +14,7 @@ import signal
 from typing import Any
 
 from agents.executors.jail_init import Refused, explain, find_program
+from agents.executors.ready_folders import ReadyFolders
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
 STREAMS = [
@@ -28,8 +29,10 @@ class RanAlready(Exception):
     """Its attempt file exists: this token was used, whatever became of it."""
 
 
-def make_folder(folder: str) -> bool:
+def make_folder(folder: str, ready: ReadyFolders | None = None) -> bool:
     """The run's folder with work/ in it. Returns whether the folder is new."""
+    if ready is not None and ready.take(folder):
+        return True
     try:
         os.mkdir(folder, 0o700)
         new = True

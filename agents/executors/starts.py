@@ -12,6 +12,7 @@ from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
 from agents.executors.live import LIMITS, own_limits
+from agents.executors.ready_folders import ReadyFolders
 from agents.executors.spawn import RanAlready
 from agents.executors.state import State
 
@@ -70,6 +71,7 @@ class Starts:
         self.endings = endings
         self.groups = state.groups
         self.open_files = spawn.OpenFiles()
+        self.ready = ReadyFolders(state.folder)
 
     def capabilities(self) -> dict[str, dict[str, Any]]:
         jails = self.state.jails
@@ -109,7 +111,7 @@ class Starts:
             intent_at=time.clock_gettime(time.CLOCK_BOOTTIME),
         )
         try:
-            is_new = spawn.make_folder(run.folder)
+            is_new = spawn.make_folder(run.folder, self.ready)
             if not is_new and spawn.highest_attempt(run.folder) > run.token:
                 return self.refuse(spec, "a later attempt was started here")
             self._begin(run, spec, durable=durable)

@@ -9,9 +9,22 @@ import pytest
 
 from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
+from agents.executors.systemd import SystemdExecutor
+from tests.executors.docker_bench import docker_bench, dockerd  # noqa: F401
 from tests.executors.harness import Bench, clean_up
+from tests.executors.systemd_host import (
+    SystemdBench,
+    SystemdHost,
+    boot_or_skip,
+    end_runs,
+)
 
-REAL = ["subprocess", "sandbox"]  # every environment that runs real programs
+REAL = [
+    "subprocess",
+    "sandbox",
+    "docker",
+    "systemd",
+]  # every environment that runs real programs
 
 
 def lacks(what: str, reason: str) -> NoReturn:
@@ -35,10 +48,30 @@ def faked(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(executor_class("fake")(), tmp_path / "runs", environment="fake")
 
 
-def made(environment: str, tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(scope="session")
+def systemd_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdHost]:
+    """One systemd for all tests: each has an executor, and so units, of its own."""
+    host = boot_or_skip(tmp_path_factory.mktemp("systemd") / "host")
+    yield host
+    host.end()
+
+
+def in_systemd(host: SystemdHost, tmp_path: Path) -> Iterator[Bench]:
+    executor = SystemdExecutor(tmp_path / "node", bus=host.bus)
+    executor.ensure()
+    yield SystemdBench(host, executor, tmp_path / "runs")
+    end_runs(executor)
+
+
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """The bench of an environment; a new one joins here and in REAL."""
+    environment = request.param
     if environment == "fake":
         yield from faked(tmp_path)
+    elif environment == "docker":
+        yield request.getfixturevalue("docker_bench")
+    elif environment == "systemd":
+        yield from in_systemd(request.getfixturevalue("systemd_host"), tmp_path)
     else:
         yield from held(tmp_path, environment)
 
@@ -46,13 +79,13 @@ def made(environment: str, tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture(params=["fake", *REAL])
 def any_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each kind of executor: what holds here holds for all of them."""
-    yield from made(request.param, tmp_path)
+    yield from made(request, tmp_path)
 
 
 @pytest.fixture(params=REAL)
 def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each environment that runs real programs."""
-    yield from made(request.param, tmp_path)
+    yield from made(request, tmp_path)
 
 
 @pytest.fixture
