@@ -28,6 +28,7 @@ from agents.errors import (
     NotFound,
 )
 from agents.models import Agent, AgentVersion
+from agents.prepared import Prepared
 from agents.priority import Priority
 from agents.quantities import shown
 from agents.redis import wake
@@ -35,13 +36,13 @@ from agents.redis import wake
 # Sent in the transaction that retires an agent, with agent, actor and now: whoever
 # keeps something for it (its schedules) ends that too, or raises to prevent it.
 retiring = Signal()
+BY_ID = Prepared(Agent, "current", rest="WHERE t0.agent_id = %s")
 
 
 def resolve(agent_id: str, *, retired_too: bool = False) -> Agent:
     """The agent of this id. Raises NotFound, also for one that was retired."""
-    known = Agent.objects.select_related("current")
     if names.AGENT_ID.fullmatch(agent_id):
-        agent = known.filter(agent_id=agent_id).first()
+        agent = BY_ID.first(agent_id)
         if agent and (retired_too or agent.retired_at is None):
             return agent
     raise NotFound(f"there is no agent {shown(agent_id)}")

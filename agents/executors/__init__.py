@@ -9,6 +9,7 @@ from typing import Any
 KINDS = {
     "subprocess": "agents.executors.process:ProcessExecutor",
     "docker": "agents.executors.docker:DockerExecutor",
+    "systemd": "agents.executors.systemd:SystemdExecutor",
     "fake": "agents.executors.fake:FakeExecutor",
 }
 

@@ -21,6 +21,7 @@ from agents.executors.docker_box import Status
 from agents.executors.docker_engine import TOKEN, UID, Engine, Json
 from agents.executors.engine_log import EngineLog, LoggedRun
 from agents.executors.held import Run
+from agents.executors.jail_init import explain
 
 LOG = logging.getLogger(__name__)
 KILLED = 137  # what Docker says when the init itself was killed: 128 + SIGKILL
@@ -214,7 +215,7 @@ def _why_failed(run: LoggedRun, status: Status) -> str:
         return f"no such program: {program}"
     if isinstance(error, PermissionError):
         return f"not executable: {program}"
-    return spawn.explain(error, program)
+    return explain(error, program)
 
 
 def _ended(run: LoggedRun, status: Status, state: Json | None) -> Ended:

@@ -48,7 +48,7 @@ class ProcessExecutor:
     """
 
     name: ClassVar[str] = "subprocess"
-    environments: ClassVar[tuple[str, ...]] = ("subprocess",)
+    environments: ClassVar[tuple[str, ...]] = ("subprocess", "sandbox")
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = Path(folder).absolute()
@@ -128,7 +128,8 @@ class ProcessExecutor:
     # -- beyond the protocol ----------------------------------------------------------
 
     def about(self) -> dict[str, Any]:
-        """The holder's and the guard's pid, and what they can do."""
+        """The holder's and the guard's pid, what they can do, and why an environment
+        is absent."""
         return self._ask({"about": True})
 
     def renew(self) -> None:
@@ -224,21 +225,20 @@ class ProcessExecutor:
         return answer
 
     def _connection(self) -> socket.socket:
-        while self._idle:
-            connection = self._idle.pop()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect_or_revive()
             if not _is_stale(connection):
                 return connection
             connection.close()
-        return self._connect_or_revive()
 
     def _watching(self, until: float) -> socket.socket | None:
         """The socket that is written to when the log grows; None when time is up."""
         while self._watch is None:
             try:
-                watch = self._connect_or_revive()
-                watch.sendall(b'{"watch": true}\n')
-                watch.setblocking(False)
-                self._watch = watch
+                self._watch = self._watcher()
             except (Unavailable, OSError):
                 left_s = until - time.monotonic()
                 if left_s <= 0:
@@ -247,6 +247,16 @@ class ProcessExecutor:
         with contextlib.suppress(OSError):
             self._watch.send(b'{"ack": %d}\n' % self._read_up_to)
         return self._watch
+
+    def _watcher(self) -> socket.socket:
+        watch = self._connect_or_revive()
+        try:
+            watch.sendall(b'{"watch": true}\n')
+        except OSError:
+            watch.close()
+            raise
+        watch.setblocking(False)
+        return watch
 
     def _start_guard(self, lock_fd: int) -> None:
         command = [sys.executable, "-S", "-E", "-X", "utf8", str(MAIN), "start"]
@@ -286,6 +296,9 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         raise BadSpec(f"not a uid: {spec.uid!r}")
     if not spec.folder.is_absolute():
         raise BadSpec(f"not an absolute folder: {spec.folder}")
+    if spec.environment not in ProcessExecutor.environments:
+        raise BadSpec(f"not an environment of the holder: {spec.environment}")
+    container = spec.container
     return {
         **_limits(spec.limits),
         "uid": spec.uid,
@@ -296,6 +309,12 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         "time_limit_s": spec.time_limit_s,
         "grace_s": spec.grace_s,
         "run_as": spec.run_as,
+        "environment": spec.environment,
+        "mounts": [[one.source, one.target, one.read_only] for one in spec.mounts],
+        "network": container.network if container else "none",
+        "image": container.image if container else "",
+        "gpus": list(spec.gpus),
+        "disk": spec.limits.disk_bytes,
     }
 
 

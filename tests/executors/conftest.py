@@ -1,28 +1,66 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
+from agents.executors.systemd import SystemdExecutor
 from tests.executors.docker_bench import docker_bench, dockerd  # noqa: F401
 from tests.executors.harness import Bench, clean_up
+from tests.executors.systemd_host import (
+    SystemdBench,
+    SystemdHost,
+    boot_or_skip,
+    end_runs,
+)
 
-REAL = ["subprocess", "docker"]  # every environment that runs real programs
+REAL = [
+    "subprocess",
+    "sandbox",
+    "docker",
+    "systemd",
+]  # every environment that runs real programs
+
+
+def lacks(what: str, reason: str) -> NoReturn:
+    """Skip a test for want of a part of the machine; in CI every part is there."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}: {reason}")
 
 
 def held(tmp_path: Path, environment: str = "subprocess") -> Iterator[Bench]:
     """A bench of one of the holder's environments."""
     executor = ProcessExecutor(tmp_path / "node")
     executor.ensure()
+    absent = executor.about()["absent"]
+    if environment in absent:
+        clean_up(executor)
+        lacks(environment, absent[environment])
     yield Bench(executor, tmp_path / "runs", environment=environment)
     clean_up(executor)
 
 
 def faked(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(executor_class("fake")(), tmp_path / "runs", environment="fake")
+
+
+@pytest.fixture(scope="session")
+def systemd_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdHost]:
+    """One systemd for all tests: each has an executor, and so units, of its own."""
+    host = boot_or_skip(tmp_path_factory.mktemp("systemd") / "host")
+    yield host
+    host.end()
+
+
+def in_systemd(host: SystemdHost, tmp_path: Path) -> Iterator[Bench]:
+    executor = SystemdExecutor(tmp_path / "node", bus=host.bus)
+    executor.ensure()
+    yield SystemdBench(host, executor, tmp_path / "runs")
+    end_runs(executor)
 
 
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
@@ -32,6 +70,8 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         yield from faked(tmp_path)
     elif environment == "docker":
         yield request.getfixturevalue("docker_bench")
+    elif environment == "systemd":
+        yield from in_systemd(request.getfixturevalue("systemd_host"), tmp_path)
     else:
         yield from held(tmp_path, environment)
 
