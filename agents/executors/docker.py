@@ -32,7 +32,7 @@ from agents.executors.base import (
     Usage,
 )
 from agents.executors.docker_engine import Engine, Json, Refusal
-from agents.executors.docker_runs import Runs, folder_of
+from agents.executors.docker_runs import Runs, folder_of, status_of
 from agents.executors.docker_spec import Rules
 from agents.executors.docker_starts import Lane, Starts
 from agents.executors.docker_watch import Watch
@@ -122,7 +122,7 @@ class DockerExecutor:
 
     def signal(self, uid: str, number: int) -> None:
         run = self.log.runs.get(uid)
-        if run is not None and run.started:
+        if run is not None:
             number = STOP_FOR_NOW if number == signal.SIGSTOP else int(number)
             self.engine.signal(run.facts["container"], number)
 
@@ -132,9 +132,10 @@ class DockerExecutor:
             self.log.note(uid, run.token, frozen=True)
             try:
                 self.engine.pause(run.facts["container"])
-            except Refusal:  # it forks faster than runc can freeze it
-                with docker_usage.no_more_processes(self._groups_of(run)):
-                    self.engine.pause(run.facts["container"])
+            except Refusal:
+                if not docker_usage.freeze(self._groups_of(run)):
+                    self._watch.thaw(run)
+                    raise ExecutorError(f"{uid} cannot be frozen: ask again") from None
 
     def thaw(self, uid: str) -> None:
         run = self._live(uid)
@@ -161,8 +162,11 @@ class DockerExecutor:
 
     def usage(self, uid: str) -> Usage | None:
         run = self.log.runs.get(uid)
-        if run is None or not run.started:
-            return None if run is None else Usage()
+        if run is not None and not run.started and not status_of(run).stage:
+            return Usage()  # on its way
+        run = self._live(uid)
+        if run is None:
+            return None
         facts = run.facts
         used = docker_usage.usage(
             int(facts["init"]),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from agents.executors import docker_usage
 from agents.executors.base import Unavailable
 from agents.executors.docker_engine import NODE, Events, Json
 from agents.executors.docker_runs import Runs, key_of
@@ -124,5 +125,8 @@ class Watch:
             self.runs.log.note(run.uid, run.token, kill_at=now)
 
     def thaw(self, run: LoggedRun) -> None:
+        """Whoever froze it: the engine, or we without it."""
         self.runs.engine.unpause(str(run.facts["container"]))
+        init = int(run.facts.get("init") or 0)
+        docker_usage.thaw(docker_usage.groups_of(init))
         self.runs.log.note(run.uid, run.token, frozen=False)
