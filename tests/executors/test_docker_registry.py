@@ -67,10 +67,12 @@ def registry(dockerd: Daemon, tmp_path: Path) -> Iterator[Registry]:
     asked = [*dockerd.in_its_network, "curl", "-s", f"http://{AT}/v2/"]
     wait_for(lambda: not subprocess.run(asked, stdout=subprocess.DEVNULL).returncode)
     found = Registry(dockerd)
-    yield found
-    found.forget()
-    server.terminate()
-    server.wait(10)
+    try:
+        yield found
+        found.forget()
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def said(bench: DockerBench, pull: str) -> str:
