@@ -32,7 +32,7 @@ from agents.executors.base import (
     Usage,
 )
 from agents.executors.docker_engine import Engine, Json, Refusal
-from agents.executors.docker_runs import Runs, folder_of
+from agents.executors.docker_runs import Runs, folder_of, status_of
 from agents.executors.docker_spec import Rules
 from agents.executors.docker_starts import Lane, Starts
 from agents.executors.docker_watch import Watch
@@ -114,18 +114,15 @@ class DockerExecutor:
                 return  # asked already, and sooner
             kill_at = min(kill_at, run.facts.get("kill_at") or kill_at)
             self.log.note(uid, run.token, stopped=True, kill_at=kill_at)
-            docker_box.write_control(
-                folder_of(run), int(kill_at * 1e9), run.facts["output_bytes"]
-            )
-        if run.started:
-            with contextlib.suppress(Unavailable):  # the init looks by itself too
-                if run.facts.get("frozen"):
-                    self._watch.thaw(run)
-                self.engine.signal(run.facts["container"], signal.SIGTERM)
+            self._control(run)
+        with contextlib.suppress(Unavailable):  # the init looks by itself too
+            if run.started and docker_usage.is_frozen(self._groups_of(run)):
+                self._watch.thaw(run)
+            self.engine.signal(run.facts["container"], signal.SIGTERM)
 
     def signal(self, uid: str, number: int) -> None:
         run = self.log.runs.get(uid)
-        if run is not None and run.started:
+        if run is not None:
             number = STOP_FOR_NOW if number == signal.SIGSTOP else int(number)
             self.engine.signal(run.facts["container"], number)
 
@@ -135,9 +132,10 @@ class DockerExecutor:
             self.log.note(uid, run.token, frozen=True)
             try:
                 self.engine.pause(run.facts["container"])
-            except Refusal:  # it forks faster than runc can freeze it
-                with docker_usage.no_more_processes(self._groups_of(run)):
-                    self.engine.pause(run.facts["container"])
+            except Refusal:
+                if not docker_usage.freeze(self._groups_of(run)):
+                    self._watch.thaw(run)
+                    raise ExecutorError(f"{uid} cannot be frozen: ask again") from None
 
     def thaw(self, uid: str) -> None:
         run = self._live(uid)
@@ -149,7 +147,7 @@ class DockerExecutor:
         if run is None:
             return
         groups = self._groups_of(run)
-        now = docker_usage.usage(0, groups, cpu_before_s=0, frozen=False)
+        now = docker_usage.usage(0, groups, cpu_before_s=0)
         memory = limits.memory_bytes
         if memory is not None and memory < (now.memory_bytes or 0):
             raise BadSpec(f"more memory is in use than {memory} bytes")
@@ -160,20 +158,20 @@ class DockerExecutor:
         docker_usage.limit_open_files(groups, limits.open_files)
         with self._stopping:
             self.log.note(uid, run.token, output_bytes=limits.output_bytes)
-            kill_at_ns = int((run.facts.get("kill_at") or 0) * 1e9)
-            docker_box.write_control(folder_of(run), kill_at_ns, limits.output_bytes)
+            self._control(run)
 
     def usage(self, uid: str) -> Usage | None:
+        run = self.log.runs.get(uid)
+        if run is not None and not run.started and not status_of(run).stage:
+            return Usage()  # on its way
         run = self._live(uid)
         if run is None:
             return None
         facts = run.facts
-        init = int(facts["init"])
         used = docker_usage.usage(
-            init,
+            int(facts["init"]),
             self._groups_of(run),
             cpu_before_s=facts["cpu_before_s"],
-            frozen=bool(facts.get("frozen")),
         )
         if self.log.run(uid, run.token) is None or not used.processes:
             return None
@@ -251,6 +249,13 @@ class DockerExecutor:
         self._watch = Watch(runs)
         self._log = log
         self._watch.begin()
+
+    def _control(self, run: LoggedRun) -> None:
+        """Tell the init what the log says."""
+        kill_at_ns = int((run.facts.get("kill_at") or 0) * 1e9)
+        docker_box.write_control(
+            folder_of(run), run.token, kill_at_ns, run.facts["output_bytes"]
+        )
 
     def _live(self, uid: str) -> LoggedRun | None:
         """The run once it is started; None when it is over."""

@@ -1,24 +1,32 @@
 """What of a run's folder a container sees, and what its init tells there.
 
-out, err   appended to by the program itself: nobody in between can lose a byte
-work/      its working folder, read-write
-status     how it stands, by the init (docker_init/init.c)
-control    when it is to be ended and how much output is kept, for the init
+- out, err: appended to by the program itself, so that nobody in between loses a byte
+- work/: its working folder, read-write
+- status-TOKEN: how it stands, by the init (docker_init/init.c)
+- control-TOKEN: when it is to be ended and how much output is kept, for the init
+
+The last two are never replaced: all containers of an attempt share them, so that only
+one of their inits runs the program and all heed the same control.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from agents.executors import output_cap
 
 INSIDE = "/kos"
 WORK = f"{INSIDE}/work"
 INIT = f"{INSIDE}/init"
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 CONTROL_BYTES = 48
+LOCK = "hhqqi4x"  # struct flock
 NOTHING_FOUND, A_FOLDER = 0, 2  # what the init found in place of a program
 
 
@@ -37,17 +45,16 @@ class Status:
     peak_bytes: int | None = None
 
 
-def prepare(folder: Path, uid: int, gid: int, output_bytes: int) -> None:
-    """Make what the container sees, writable for its user and nobody else."""
-    owned = (uid, gid) if os.geteuid() == 0 else None
+def prepare(folder: Path, token: int, user: tuple[int, int], most_bytes: int) -> None:
+    """Make what the container sees, writable for its user and nobody else. What is
+    there of this attempt stays as it is."""
+    owned = user if os.geteuid() == 0 else None
     for name in ("out", "err"):
         _make(folder / name, os.O_APPEND, owned)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder / "status")
-    _make(folder / "status", os.O_EXCL, owned, b" " * 255 + b"\n")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder / "control")
-    write_control(folder, 0, output_bytes)
+    with contextlib.suppress(FileExistsError):
+        _make(status_path(folder, token), os.O_EXCL, owned, b" " * 255 + b"\n")
+    if not control_path(folder, token).exists():
+        write_control(folder, token, 0, most_bytes)
     work = os.open(folder / "work", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         os.fchmod(work, 0o700)
@@ -57,14 +64,23 @@ def prepare(folder: Path, uid: int, gid: int, output_bytes: int) -> None:
         os.close(work)
 
 
-def write_control(folder: Path, kill_at_ns: int, output_bytes: int) -> None:
+def status_path(folder: Path, token: int) -> Path:
+    return folder / f"status-{token}"
+
+
+def control_path(folder: Path, token: int) -> Path:
+    return folder / f"control-{token}"
+
+
+def write_control(folder: Path, token: int, kill_at_ns: int, output_bytes: int) -> None:
     """Tell the init when to end the run (CLOCK_MONOTONIC; 0: never) and its cap.
 
     In place: the container has this very file. Silent when the folder is gone.
     """
-    text = f"{kill_at_ns} {output_bytes}".ljust(CONTROL_BYTES - 1) + "\n"
+    most_bytes = max(output_bytes, output_cap.LEAST_CAP_BYTES)
+    text = f"{kill_at_ns} {most_bytes}".ljust(CONTROL_BYTES - 1) + "\n"
     with contextlib.suppress(FileNotFoundError):
-        fd = os.open(folder / "control", WRITE, 0o644)
+        fd = os.open(control_path(folder, token), WRITE, 0o644)
         try:
             os.fchmod(fd, 0o644)
             os.pwrite(fd, text.encode(), 0)
@@ -72,9 +88,24 @@ def write_control(folder: Path, kill_at_ns: int, output_bytes: int) -> None:
             os.close(fd)
 
 
-def read_status(folder: Path) -> Status:
+def is_held(folder: Path, token: int) -> bool:
+    """Whether an init of this attempt is alive, whatever the engine knows of it."""
     try:
-        fd = os.open(folder / "status", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(status_path(folder, token), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        asked = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found = struct.unpack(LOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    finally:
+        os.close(fd)
+    return bool(found[0] != fcntl.F_UNLCK)
+
+
+def read_status(folder: Path, token: int) -> Status:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(status_path(folder, token), flags)
     except OSError:
         return Status()
     try:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import docker
 import requests
@@ -20,7 +21,7 @@ from docker.types import Mount as Mount
 from docker.types import Ulimit as Ulimit
 from docker.utils import parse_repository_tag
 
-from agents.executors.base import Unavailable
+from agents.executors.base import ExecutorError, Unavailable
 
 USUAL_SOCKET = "unix:///var/run/docker.sock"
 ANSWER_WITHIN_S = 120
@@ -29,23 +30,23 @@ NO_CONNECTION = ("dial", "timeout", "no such host", "eof", "connection re", "rea
 Json = dict[str, Any]
 
 
-class Refusal(Exception):
+class Refusal(ExecutorError):
     """The engine will not do it; the text is for people."""
 
 
-class NameTaken(Exception):
+class NameTaken(ExecutorError):
     """A container of that name is there already."""
 
 
-class NoImage(Exception):
+class NoImage(ExecutorError):
     """The image is not here."""
 
 
-class Conflict(Exception):
+class Conflict(ExecutorError):
     """The container's state does not allow it (it runs, it is over, it is frozen)."""
 
 
-class Gone(Exception):
+class Gone(ExecutorError):
     """There is no such container."""
 
 
@@ -83,7 +84,7 @@ class Engine:
         self.base_url = base_url or os.environ.get("DOCKER_HOST") or USUAL_SOCKET
         self.version = ""
         self._of_thread = threading.local()
-        self._made: list[Any] = []
+        self._made: WeakSet[Any] = WeakSet()  # those of threads that live
 
     # -- the engine itself ------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class Engine:
                         raise Refusal(str(line["error"]))
         except NoImage:
             raise Refusal(f"no such image: {image}") from None
-        except Refusal as refusal:
+        except (Refusal, Gone) as refusal:
             raise Refusal(_why_no_image(image, str(refusal))) from None
 
     def image_command(self, image: str) -> list[str]:
@@ -242,7 +243,7 @@ class Engine:
                 )
             self.version = str(api.api_version)
             self._of_thread.api = api
-            self._made.append(api)
+            self._made.add(api)
         return api
 
     def _knock(self) -> None:

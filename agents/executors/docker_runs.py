@@ -7,6 +7,7 @@ missing in the log is written, and only then is the container taken away.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -15,13 +16,14 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.executors import children, docker_box, output_cap, spawn
-from agents.executors.base import Ended, NotStarted, Started
+from agents.executors.base import Ended, NotStarted, Started, Unavailable
 from agents.executors.docker_box import Status
 from agents.executors.docker_engine import TOKEN, UID, Engine, Json
 from agents.executors.engine_log import EngineLog, LoggedRun
 from agents.executors.held import Run
 from agents.executors.jail_init import explain
 
+LOG = logging.getLogger(__name__)
 KILLED = 137  # what Docker says when the init itself was killed: 128 + SIGKILL
 Key = tuple[str, int]
 
@@ -51,15 +53,20 @@ class Runs:
                 self.tidy(container["Id"])
             elif key in asked:
                 found[key] = container
-        for key in asked:
-            if key not in self.starting:
+        for key in asked - self.starting:
+            try:
                 self._settle(key, found.get(key))
+            except Unavailable:
+                raise
+            except Exception:  # one of them must not keep the others waiting
+                LOG.exception("cannot settle %s/%s; trying again", *key)
 
     def _settle(self, key: Key, container: Json | None) -> None:
         run = self.log.run(*key)
         if run is None:
             return
         unused = container is not None and container["State"] == "created"
+        unused &= not status_of(run).stage and not self._lives_on(run)
         if container and unused and self.engine.remove(container["Id"]):
             return self._never_began(run)
         seen = self.engine.inspect(container["Id"]) if container else None
@@ -81,15 +88,16 @@ class Runs:
     def see(self, run: LoggedRun, seen: Json) -> None:
         """Write what is new about a run whose container the engine knows."""
         with self.settling:
-            state, status = seen["State"], docker_box.read_status(folder_of(run))
+            state, status = seen["State"], status_of(run)
+            alive = is_alive(state) or self._lives_on(run)
             if status.stage == "failed":
                 self.refuse(run, _why_failed(run, status), seen["Id"])
             elif not run.started and status.stage:
                 self._began(run, seen, status)
-            elif not run.started and not is_alive(state):
+            elif not run.started and not alive:
                 said = state.get("Error") or f"it ended with {state.get('ExitCode')}"
                 self.refuse(run, f"its init did not start: {said}", seen["Id"])
-            if run.started and not is_alive(state):
+            if run.started and not alive:
                 removing = state.get("Status") in ("removing", "dead")
                 self._over(run, None if removing else state)
                 self.tidy(seen["Id"])
@@ -97,14 +105,23 @@ class Runs:
     def gone(self, run: LoggedRun) -> None:
         """There is no container of it (any more)."""
         with self.settling:
-            status = docker_box.read_status(folder_of(run))
+            status = status_of(run)
             if not run.started and not status.stage:
                 return self._never_began(run)
             if status.stage == "failed":
                 return self.refuse(run, _why_failed(run, status))
             if not run.started:
-                self.log.say(Started(run.uid, run.token, time.time_ns(), {}))
-            self._over(run, None)
+                self._began(run, {"Id": "", "State": {}}, status)
+            if not self._lives_on(run):
+                self._over(run, None)
+
+    def _lives_on(self, run: LoggedRun) -> bool:
+        """Whether its init runs though the engine, killed over its start or since,
+        knows nothing of it: then it has to be looked at until it ends."""
+        held = docker_box.is_held(folder_of(run), run.token)
+        if held and not run.facts.get("unseen"):
+            self.log.note(run.uid, run.token, unseen=True)
+        return held
 
     # -- writing ----------------------------------------------------------------------
 
@@ -127,7 +144,7 @@ class Runs:
         self.log.note(
             run.uid,
             run.token,
-            container=seen["Id"],
+            container=seen["Id"] or run.facts["container"],
             init=seen["State"].get("Pid", 0),
             cpu_before_s=status.cpu_s or 0.0,
             limit_at=None if limit_s is None else mono + limit_s,
@@ -137,8 +154,7 @@ class Runs:
 
     def _over(self, run: LoggedRun, state: Json | None) -> None:
         """Its container has ended; None: it is gone, and only the init can tell."""
-        folder = folder_of(run)
-        status = docker_box.read_status(folder)
+        status = status_of(run)
         self.cut_output(run)
         self.outputs.pop((run.uid, run.token), None)
         self.log.say(_ended(run, status, state))
@@ -166,6 +182,10 @@ def key_of(labels: Json) -> Key:
 
 def folder_of(run: LoggedRun) -> Path:
     return Path(run.facts["folder"])
+
+
+def status_of(run: LoggedRun) -> Status:
+    return docker_box.read_status(folder_of(run), run.token)
 
 
 def is_alive(state: Json) -> bool:

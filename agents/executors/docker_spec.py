@@ -182,7 +182,7 @@ def host_config(spec: LaunchSpec, rules: Rules, init: Path) -> Json:
             Ulimit(name="nofile", soft=limits.open_files, hard=limits.open_files),
             Ulimit(name="core", soft=0, hard=0),
         ],
-        "mounts": [*_own_mounts(spec.folder, init), *mounts_of(spec, rules)],
+        "mounts": [*_own_mounts(spec, init), *mounts_of(spec, rules)],
     }
     if limits.memory_bytes is not None:
         found["mem_limit"] = found["memswap_limit"] = caps["Memory"]
@@ -200,9 +200,9 @@ def host_config(spec: LaunchSpec, rules: Rules, init: Path) -> Json:
     return found
 
 
-def _own_mounts(folder: Path, init: Path) -> list[Mount]:
+def _own_mounts(spec: LaunchSpec, init: Path) -> list[Mount]:
     """Of the run's folder the container sees these and nothing else."""
-    inside = docker_box.INSIDE
+    inside, folder = docker_box.INSIDE, spec.folder
 
     def mount(name: str, source: Path, *, read_only: bool = False) -> Any:
         target = f"{inside}/{name}"
@@ -210,8 +210,9 @@ def _own_mounts(folder: Path, init: Path) -> list[Mount]:
 
     return [
         mount("init", init, read_only=True),
-        mount("control", folder / "control", read_only=True),
-        *(mount(name, folder / name) for name in ("status", "out", "err", "work")),
+        mount("status", docker_box.status_path(folder, spec.token)),
+        mount("control", docker_box.control_path(folder, spec.token), read_only=True),
+        *(mount(name, folder / name) for name in ("out", "err", "work")),
     ]
 
 

@@ -7,6 +7,7 @@ pulls in a lane of their own, so that an image on its way holds up nobody else.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,8 +20,11 @@ from agents.executors.docker_engine import NODE, NameTaken, NoImage, Refusal
 from agents.executors.docker_runs import Key, Runs, is_alive, key_of
 from agents.executors.docker_spec import Rules
 
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.002  # whether the init has begun; it takes about that long
 ASK_EVERY_S = 0.25  # whether the container is still there, while waiting for it
+MOST_CONTAINERS = 4  # tried for one start
+PIECES = ("file exists", "already exists", "alreadyexists", "not found: unknown")
 AGAIN_AFTER_S = 0.2  # when the engine did not answer
 
 
@@ -50,7 +54,10 @@ class Lane:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except Exception:  # it will be settled by a reconcile
+                LOG.exception("%s: a job failed", threading.current_thread().name)
 
 
 class Starts:
@@ -129,10 +136,10 @@ class Starts:
             "grace_s": spec.grace_s,
         }
         self.log.ask(spec.uid, spec.token, facts)
-        uid, gid = docker_spec.user_of(spec)
         fence = str(self.log.folder / "attempt")
         spawn.mark_attempt(folder, spec.token, fence=fence, durable=self.durable)
-        docker_box.prepare(spec.folder, uid, gid, spec.limits.output_bytes)
+        user = docker_spec.user_of(spec)
+        docker_box.prepare(spec.folder, spec.token, user, spec.limits.output_bytes)
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())
@@ -185,15 +192,36 @@ class Starts:
             self.pulls.put(lambda: self._pull(spec))
             return False
         try:
-            container = self._created(spec)
+            container = self._begun(spec)
         except NoImage:
             if pulled or spec.container.pull == "never":
                 raise Refusal(f"no such image: {spec.container.image}") from None
             self.pulls.put(lambda: self._pull(spec))
             return False
-        self.engine.start(container)
         self._await_init(spec, container)
         return True
+
+    def _begun(self, spec: LaunchSpec) -> str:
+        """Its container, started; a new one where an engine that was killed over it
+        left pieces in the way. Of all of them only one runs the program (the init sees
+        to that)."""
+        for left in reversed(range(MOST_CONTAINERS)):
+            container = self._created(spec)
+            if self._has_run(spec):
+                break
+            try:
+                self.engine.start(container)
+                break
+            except Refusal as refusal:
+                in_the_way = any(word in str(refusal).lower() for word in PIECES)
+                if not (in_the_way and left):
+                    raise
+            self.engine.remove(container, force=True)
+        return container
+
+    def _has_run(self, spec: LaunchSpec) -> bool:
+        said = docker_box.read_status(spec.folder, spec.token).stage
+        return bool(said) or docker_box.is_held(spec.folder, spec.token)
 
     def _pull(self, spec: LaunchSpec) -> None:
         assert spec.container is not None
@@ -224,21 +252,13 @@ class Starts:
                 raise Refusal(
                     f"a container named {name} is there and is not ours: remove it"
                 )
-            if found["State"]["Status"] != "created":
-                return str(found["Id"])
-            self.engine.remove(found["Id"])  # its folder may have been made anew
+            return str(found["Id"])
 
     def _create(self, spec: LaunchSpec, name: str) -> str:
         assert spec.container is not None
         command = spec.argv or tuple(self.engine.image_command(spec.container.image))
         if not command:
             raise Refusal(f"no program named, and {spec.container.image} names none")
-        uid, gid = docker_spec.user_of(spec)
-        docker_box.prepare(spec.folder, uid, gid, spec.limits.output_bytes)
-        run = self.log.run(spec.uid, spec.token)
-        if run is not None and run.facts.get("stopped"):
-            kill_at_ns = int(run.facts["kill_at"] * 1e9)
-            docker_box.write_control(spec.folder, kill_at_ns, spec.limits.output_bytes)
         return self.engine.create(
             name,
             docker_spec.host_config(spec, self.rules, self.init),
@@ -249,7 +269,7 @@ class Starts:
         """Until the init has told whether the program runs, or is over itself."""
         ask_at = 0.0
         while not self.closed.is_set():
-            told = docker_box.read_status(spec.folder).stage
+            told = docker_box.read_status(spec.folder, spec.token).stage
             if told or time.monotonic() >= ask_at:
                 ask_at = time.monotonic() + ASK_EVERY_S
                 run = self.log.run(spec.uid, spec.token)
@@ -265,7 +285,10 @@ class Starts:
     def _give_up(self, spec: LaunchSpec, reason: str) -> None:
         """Nothing of a refused start is left, by name since it may not have an id."""
         run = self.log.run(spec.uid, spec.token)
-        if run is not None:
+        if run is not None and self._has_run(spec):
+            self.log.note(spec.uid, spec.token, unseen=True)  # looked at from now on
+            self.runs.gone(run)
+        elif run is not None:
             said = _in_words(reason, spec)
             ours = docker_spec.container_name(spec.uid, spec.token)
             self.runs.refuse(run, said, "" if "is not ours" in said else ours)

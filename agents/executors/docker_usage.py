@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 
 from agents.executors.base import Usage
 from agents.executors.cgroup_trees import mounts, number, write
 from agents.executors.children import read_small
 
+FREEZE_WITHIN_S = 10.0  # a throttled process freezes when its turn comes
 Groups = dict[str, str]  # controller ("" for v2) -> folder of the container's group
 
 
@@ -33,7 +33,7 @@ def groups_of(pid: int) -> Groups:
     return found
 
 
-def usage(init: int, groups: Groups, *, cpu_before_s: float, frozen: bool) -> Usage:
+def usage(init: int, groups: Groups, *, cpu_before_s: float) -> Usage:
     """What is counted in `groups`; the init among it, which is next to nothing."""
     unified = groups.get("", "")
     if "memory" in groups:
@@ -53,8 +53,15 @@ def usage(init: int, groups: Groups, *, cpu_before_s: float, frozen: bool) -> Us
         written_bytes=written,
         received_bytes=received,
         sent_bytes=sent,
-        frozen=frozen,
+        frozen=is_frozen(groups),
     )
+
+
+def is_frozen(groups: Groups) -> bool:
+    """As the kernel has it, whoever asked for it."""
+    if "freezer" in groups:
+        return read_small(f"{groups['freezer']}/freezer.state").strip() == b"FROZEN"
+    return bool(number(f"{groups.get('', '')}/cgroup.events", b"frozen"))
 
 
 def members(groups: Groups) -> list[int]:
@@ -66,16 +73,30 @@ def members(groups: Groups) -> list[int]:
     return []
 
 
-@contextmanager
-def no_more_processes(groups: Groups) -> Iterator[None]:
-    """For the moment nothing in it can fork."""
+def freeze(groups: Groups) -> bool:
+    """Without the engine, which gives up on what forks fast or is throttled. Returns
+    whether all of it is frozen."""
     path = f"{groups.get('pids', groups.get('', ''))}/pids.max"
     before = read_small(path).decode().strip() or "max"
-    write(path, 0)
-    try:
-        yield
-    finally:
-        write(path, before)
+    write(path, 0)  # for the moment nothing in it can fork
+    _set_frozen(groups, True)
+    until = time.monotonic() + FREEZE_WITHIN_S
+    while not (frozen := is_frozen(groups)) and time.monotonic() < until:
+        time.sleep(0.001)
+    write(path, before)
+    return frozen
+
+
+def thaw(groups: Groups) -> None:
+    _set_frozen(groups, False)
+
+
+def _set_frozen(groups: Groups, wanted: bool) -> None:
+    if "freezer" in groups:
+        state = "FROZEN" if wanted else "THAWED"
+        write(f"{groups['freezer']}/freezer.state", state)
+    else:
+        write(f"{groups.get('', '')}/cgroup.freeze", int(wanted))
 
 
 def limit_open_files(groups: Groups, count: int) -> None:

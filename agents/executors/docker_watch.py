@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
+from agents.executors import docker_usage
 from agents.executors.base import Unavailable
 from agents.executors.docker_engine import NODE, Events, Json
 from agents.executors.docker_runs import Runs, key_of
 from agents.executors.engine_log import LoggedRun
 
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.25  # at output and deadlines
 RECONCILE_EVERY_S = 30.0  # in case an event was lost
 BEFORE_S = 10  # events are asked for from a little before: none falls in between
@@ -84,18 +89,27 @@ class Watch:
         while not self.closed.wait(LOOK_EVERY_S):
             now = time.monotonic()
             for run in [r for r in list(self.runs.log.runs.values()) if r.started]:
-                with contextlib.suppress(OSError):
-                    self.runs.cut_output(run)
-                with contextlib.suppress(Unavailable):
-                    self._keep_deadlines(run, now)
+                self._try(partial(self.runs.cut_output, run))
+                self._try(partial(self._keep_deadlines, run, now))
             if now >= reconcile_at and self.up.is_set():
-                with contextlib.suppress(Exception):
-                    self.runs.reconcile()
+                self._try(self.runs.reconcile)
                 reconcile_at = time.monotonic() + RECONCILE_EVERY_S
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """What fails for one run must not stop the time for the others."""
+        try:
+            do()
+        except Unavailable:
+            return
+        except Exception:
+            if not self.closed.is_set():
+                LOG.exception("cannot keep time; trying again")
 
     def _keep_deadlines(self, run: LoggedRun, now: float) -> None:
         """The init does it, unless it is frozen with the rest or was tampered with."""
         facts = run.facts
+        if facts.get("unseen"):
+            self.runs.look((run.uid, run.token), facts["container"])
         limit_at, kill_at = facts.get("limit_at"), facts.get("kill_at")
         if limit_at is not None and limit_at <= now and not facts.get("timed_out"):
             self.runs.log.note(
@@ -111,5 +125,8 @@ class Watch:
             self.runs.log.note(run.uid, run.token, kill_at=now)
 
     def thaw(self, run: LoggedRun) -> None:
+        """Whoever froze it: the engine, or we without it."""
         self.runs.engine.unpause(str(run.facts["container"]))
+        init = int(run.facts.get("init") or 0)
+        docker_usage.thaw(docker_usage.groups_of(init))
         self.runs.log.note(run.uid, run.token, frozen=False)

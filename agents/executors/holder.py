@@ -127,7 +127,7 @@ class Holder:
             self.prepare()
 
     def _timeout_s(self) -> float | None:
-        if self.asked or (self.leaving and not self.runs):
+        if self._may_start() or (self.leaving and not self.runs):
             return 0
         due = min(self.look_home_at, self.endings.next_deadline() or inf)
         if not self.starts.ready.is_full:
@@ -219,20 +219,36 @@ class Holder:
         self.become("holder")
 
     def start_some(self) -> None:
-        """A few milliseconds of starts, then back to whoever else asks."""
+        """A few milliseconds of starts, then back to whoever else asks. A batch whose
+        next jail must wait lets the others pass."""
         until = time.monotonic() + WAKE_EVERY_S
-        while self.asked and time.monotonic() < until:
+        passed = 0
+        while passed < len(self.asked) and time.monotonic() < until:
             self.prepare_at = time.monotonic() + QUIET_S
             client, specs, durable = self.asked[0]
+            if specs and self.starts.must_wait(specs[-1]):
+                self.asked.rotate(-1)
+                passed += 1
+                continue
+            passed = 0
             if specs:
                 self.starts.start(specs.pop(), durable=durable)
             if not specs:
                 self.asked.popleft()
                 self.clients.reply(client, {"ok": True})
 
+    def _may_start(self) -> bool:
+        """Whether something was asked for that need not wait."""
+        batches = (specs for _, specs, _ in self.asked)
+        return any(
+            not specs or not self.starts.must_wait(specs[-1]) for specs in batches
+        )
+
     def wake_readers(self) -> None:
         now = time.monotonic()
-        if self.log.grown and (not self.asked or now - self.woken_at > WAKE_EVERY_S):
+        if self.log.grown and (
+            not self._may_start() or now - self.woken_at > WAKE_EVERY_S
+        ):
             self.log.grown = False
             self.woken_at = now
             self.clients.wake()

@@ -225,21 +225,20 @@ class ProcessExecutor:
         return answer
 
     def _connection(self) -> socket.socket:
-        while self._idle:
-            connection = self._idle.pop()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect_or_revive()
             if not _is_stale(connection):
                 return connection
             connection.close()
-        return self._connect_or_revive()
 
     def _watching(self, until: float) -> socket.socket | None:
         """The socket that is written to when the log grows; None when time is up."""
         while self._watch is None:
             try:
-                watch = self._connect_or_revive()
-                watch.sendall(b'{"watch": true}\n')
-                watch.setblocking(False)
-                self._watch = watch
+                self._watch = self._watcher()
             except (Unavailable, OSError):
                 left_s = until - time.monotonic()
                 if left_s <= 0:
@@ -248,6 +247,16 @@ class ProcessExecutor:
         with contextlib.suppress(OSError):
             self._watch.send(b'{"ack": %d}\n' % self._read_up_to)
         return self._watch
+
+    def _watcher(self) -> socket.socket:
+        watch = self._connect_or_revive()
+        try:
+            watch.sendall(b'{"watch": true}\n')
+        except OSError:
+            watch.close()
+            raise
+        watch.setblocking(False)
+        return watch
 
     def _start_guard(self, lock_fd: int) -> None:
         command = [sys.executable, "-S", "-E", "-X", "utf8", str(MAIN), "start"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
@@ -30,6 +31,7 @@ IN_INTENT = (
 )
 
 
+MOST_SETTLING = max(8, 4 * (os.cpu_count() or 1))
 FACTS: dict[str, tuple[type, ...]] = {
     "uid": (str,),
     "token": (int,),
@@ -80,6 +82,12 @@ class Starts:
         """Why an environment does not work here, by its name."""
         why_not = self.state.jails.why_not
         return {"sandbox": why_not} if why_not else {}
+
+    def must_wait(self, spec: dict[str, Any]) -> bool:
+        """Whether enough jails are being made already: a thousand at once would take
+        the memory and the processors from what runs."""
+        full = len(self.state.settling) >= MOST_SETTLING
+        return full and bool(spec["environment"] == "sandbox")
 
     def refuse(self, spec: dict[str, Any], reason: str) -> None:
         said = " ".join(reason.split())

@@ -21,6 +21,7 @@ import docker.errors
 import pytest
 import requests
 
+from agents.executors import children
 from tests.waiting import wait_for
 
 IMAGE = "kos/host"  # nothing but links into /usr, which is the host's, mounted
@@ -28,6 +29,7 @@ BUSYBOX = "kos/busybox"
 LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
 NEEDED = {
     "dockerd": "docker.io",
+    "docker-registry": "docker-registry",
     "busybox": "busybox-static",
     "iptables": "iptables",
     "unshare": "util-linux",
@@ -147,6 +149,10 @@ class Daemon:
             found: dict[str, Any] = client.inspect_container(str(container))
             return found
 
+    def pause(self, container: object) -> None:
+        with contextlib.closing(self.client()) as client:
+            client.pause(str(container))
+
     def make(self, name: str, image: str) -> str:
         """A container that is not ours, never started."""
         with contextlib.closing(self.client()) as client:
@@ -188,10 +194,21 @@ class Daemon:
         assert self._containerd is not None
         self._containerd.terminate()
         self._containerd.wait(30)
+        self._end_shims()
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             place = line.split()[1]
             if place.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", "-l", place], check=True)
+
+    def _end_shims(self) -> None:
+        """Those an engine that was killed over a start has left behind."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if str(self.folder / "containerd.sock").encode() in (
+                    entry / "cmdline"
+                ).read_bytes().split(b"\0"):
+                    for pid in [*children.below(int(entry.name)), int(entry.name)]:
+                        os.kill(pid, signal.SIGKILL)
 
 
 def listens(path: Path) -> bool:

@@ -277,6 +277,15 @@ def test_a_port_is_reached_on_the_loopback_only_and_traffic_is_counted(
     assert used.sent_bytes > 100
 
 
+def test_a_network_that_is_not_there_is_named_and_leaves_nothing(
+    docker_bench: DockerBench, dockerd: Daemon
+) -> None:
+    container = Container(IMAGE, pull="never", network="nosuch")
+    uid = docker_bench.start("true", container=container)
+    assert docker_bench.not_started(uid).reason == "no such network: nosuch"
+    wait_for(lambda: dockerd.containers() == [])
+
+
 def test_a_port_that_is_taken_is_said_and_leaves_nothing(
     docker_bench: DockerBench, dockerd: Daemon
 ) -> None:
@@ -327,6 +336,16 @@ def test_a_program_that_was_halted_by_a_signal_goes_on(
     wait_for(lambda: state.read_text().split()[2] == "S")
     docker_bench.executor.signal(uid, signal.SIGKILL)
     assert docker_bench.ended(uid).signal == signal.SIGKILL
+
+
+def test_a_run_that_somebody_paused_by_hand_is_told_frozen_and_can_be_stopped(
+    docker_bench: DockerBench, dockerd: Daemon
+) -> None:
+    uid = docker_bench.start("sleep", "60")
+    dockerd.pause(docker_bench.started(uid).handle["container"])
+    assert docker_bench.executor.usage(uid).frozen
+    docker_bench.executor.stop(uid, grace_s=10)
+    assert docker_bench.ended(uid).signal == signal.SIGTERM
 
 
 def test_a_second_executor_on_the_folder_is_refused(

@@ -20,6 +20,9 @@ from tests.waiting import wait_for
 MIB = 1 << 20
 ROOT = Path(__file__).parents[2]
 AT_THE_GATE = "echo up; while ! [ -e gate ]; do sleep 0.02; done; "
+AN_SDK_LEAK = pytest.mark.filterwarnings(  # of its socket, when it is refused
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 FLOOD = """
 import os
 line = b'%07d' + b'x' * 1016 + b'\\n'
@@ -253,6 +256,7 @@ def own_bench(own_dockerd: Daemon, tmp_path: Path) -> Iterator[DockerBench]:
     end_all(executor)
 
 
+@AN_SDK_LEAK
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_runs_live_through_a_restart_of_the_engine(
     own_bench: DockerBench, own_dockerd: Daemon, number: signal.Signals
@@ -279,6 +283,7 @@ def test_runs_live_through_a_restart_of_the_engine(
     assert own_bench.run("true").exit_code == 0
 
 
+@AN_SDK_LEAK
 def test_starts_under_way_when_the_engine_is_killed_are_finished_once(
     own_bench: DockerBench, own_dockerd: Daemon
 ) -> None:

@@ -150,8 +150,8 @@ def test_paths_of_the_work_folder_are_said_as_the_container_has_them() -> None:
     "said", ["ended", "ended x", "ended 1 2", "ended -1 0 0 0 0", "failed", "\xff", "a"]
 )
 def test_a_status_nobody_understands_says_nothing(tmp_path: Path, said: str) -> None:
-    (tmp_path / "status").write_text(said)
-    assert docker_box.read_status(tmp_path) == docker_box.Status()
+    docker_box.status_path(tmp_path, 1).write_text(said)
+    assert docker_box.read_status(tmp_path, 1) == docker_box.Status()
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -9,6 +9,10 @@
  *     failed ERRNO WHAT                WHAT: 0 nothing found, 1 a file, 2 a folder
  *     ended STATUS TIMED_OUT OOMS CPU_NS PEAK_BYTES     -1: unknown
  *
+ * Whoever starts first, of all containers of an attempt, holds a write lock on it (as
+ * fcntl makes them) for life; another ends without a trace. An engine that was killed
+ * over a start may not know that the container runs, and be asked to start it again.
+ *
  * /kos/control, written outside, says "KILL_AT_NS OUTPUT_BYTES": when it is to be ended
  * (CLOCK_MONOTONIC; 0: never), and how much of each stream stays on disk. SIGTERM has it
  * read at once, otherwise it is read every second. Time limit, grace and the bound on
@@ -32,7 +36,7 @@ __asm__(
 #if defined(__x86_64__)
 enum { READ = 0, WRITE = 1, CLOSE = 3, LSEEK = 8, SIGPROCMASK = 14, PREAD = 17,
        PWRITE = 18, CLONE = 56, EXECVE = 59, WAIT4 = 61, KILL = 62, SETSID = 112,
-       SIGTIMEDWAIT = 128, PRCTL = 157, CLOCK_GETTIME = 228, EXIT_GROUP = 231,
+       SIGTIMEDWAIT = 128, FCNTL = 72, PRCTL = 157, CLOCK_GETTIME = 228, EXIT_GROUP = 231,
        OPENAT = 257, FACCESSAT = 269, FALLOCATE = 285, DUP3 = 292, PIPE2 = 293,
        O_DIRECTORY = 0x10000 };
 static s64 call(s64 n, u64 a, u64 b, u64 c, u64 d, u64 e)
@@ -47,7 +51,7 @@ static s64 call(s64 n, u64 a, u64 b, u64 c, u64 d, u64 e)
 #elif defined(__aarch64__)
 enum { READ = 63, WRITE = 64, CLOSE = 57, LSEEK = 62, SIGPROCMASK = 135, PREAD = 67,
        PWRITE = 68, CLONE = 220, EXECVE = 221, WAIT4 = 260, KILL = 129, SETSID = 157,
-       SIGTIMEDWAIT = 137, PRCTL = 167, CLOCK_GETTIME = 113, EXIT_GROUP = 94,
+       SIGTIMEDWAIT = 137, FCNTL = 25, PRCTL = 167, CLOCK_GETTIME = 113, EXIT_GROUP = 94,
        OPENAT = 56, FACCESSAT = 48, FALLOCATE = 47, DUP3 = 24, PIPE2 = 59,
        O_DIRECTORY = 0x4000 };
 static s64 call(s64 n, u64 a, u64 b, u64 c, u64 d, u64 e)
@@ -68,7 +72,7 @@ enum { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_APPEND = 02000, O_CLOEXEC = 020
        HERE = -100, TERM = 15, KILLED = 9, CHILD = 17, CONTINUE = 18, STOP = 19,
        PLEASE_STOP = 60, ENOENT = 2, EINTR = 4, ECHILD = 10, EACCES = 13, ENOTDIR = 20,
        NOHANG = 1, PUNCH_KEEPING_SIZE = 3, BLOCK = 4096, STATUS_BYTES = 256,
-       MOST_PATH = 4096, PR_SET_DUMPABLE = 4, MONOTONIC = 1 };
+       SETLK = 6, MOST_PATH = 4096, PR_SET_DUMPABLE = 4, MONOTONIC = 1 };
 static const s64 MS = 1000000, SECOND = 1000000000, NEVER = 0x7fffffffffffffff;
 static const s64 SLACK_BYTES = 64 << 20; /* whoever started us cuts before that */
 
@@ -182,6 +186,16 @@ static void report_end(int status)
                         number_in("/sys/fs/cgroup/memory/"
                                   "memory.max_usage_in_bytes", "")));
     report(line, at);
+}
+
+/* Whether this is the one to run the program: nobody has, and nobody is about to. */
+static int is_first(void)
+{
+    struct { short type, whence; s64 start, length; int pid; } whole = {1, 0, 0, 0, 0};
+    char stage = 0;
+    if (SYS(FCNTL, status_fd, SETLK, &whole, 0, 0) < 0)
+        return 0;
+    return SYS(PREAD, status_fd, &stage, 1, 0, 0) == 1 && stage == ' ';
 }
 
 /* -- starting ---------------------------------------------------------------------- */
@@ -412,6 +426,8 @@ __attribute__((used, noreturn)) void begin(u64 *stack)
                             O_WRONLY | O_APPEND | O_CLOEXEC, 0, 0);
     if (status_fd < 0 || control_fd < 0 || streams[0].fd < 0 || streams[1].fd < 0)
         leave(125);
+    if (!is_first())
+        leave(124);
     s64 limit = number(&limit_ms);
     grace = number(&grace_ms) * MS;
     start(argv + 3, env);
