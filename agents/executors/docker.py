@@ -9,8 +9,6 @@ files, keeps time limit and grace, and writes down the true wait status.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import signal
 import threading
 import time
@@ -20,7 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from agents.executors import docker_box, docker_spec, docker_usage, engine_log
+from agents.executors import (
+    docker_box,
+    docker_init,
+    docker_spec,
+    docker_usage,
+    engine_log,
+)
 from agents.executors.base import (
     BadSpec,
     Capabilities,
@@ -39,7 +43,6 @@ from agents.executors.docker_watch import Watch
 from agents.executors.engine_log import EngineLog, LoggedRun
 from agents.executors.process import UID
 
-INITS = Path(__file__).with_name("docker_init")
 STOP_FOR_NOW = 60  # the init makes a SIGSTOP of it, which would stop the init itself
 STARTED_WITHIN_S = 30.0
 
@@ -224,7 +227,7 @@ class DockerExecutor:
 
     def _open(self) -> None:
         """Take the log, settle what happened while nobody looked, and watch."""
-        init = _install_init(self.folder)
+        init = docker_init.install(self.folder)
         log = EngineLog(self.folder)
         try:
             runs = Runs(log, self.engine, self.node)
@@ -274,26 +277,6 @@ class DockerExecutor:
             self._groups = {k: v for k, v in self._groups.items() if self.log.run(*k)}
             self._groups[key] = docker_usage.groups_of(int(run.facts["init"]))
         return self._groups[key]
-
-
-def _install_init(folder: Path) -> Path:
-    """Our init in a place of its own, by content: containers outlive our updates."""
-    machine = os.uname().machine
-    try:
-        content = (INITS / f"init-{machine}").read_bytes()
-    except FileNotFoundError:
-        raise Unavailable(
-            f"no container init for machines of kind {machine}: build one with "
-            f"{INITS / 'build'} {machine}"
-        ) from None
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"init-{hashlib.sha256(content).hexdigest()[:12]}"
-    if not path.exists():
-        fresh = folder / "init.new"
-        fresh.write_bytes(content)
-        fresh.chmod(0o755)
-        fresh.rename(path)
-    return path
 
 
 def _node_id(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from agents.executors import docker_box, docker_spec
-from agents.executors.base import Container, LaunchSpec, Limits, Mount
-from agents.executors.docker import INITS
+from agents.executors import docker_box, docker_init, docker_spec
+from agents.executors.base import Container, LaunchSpec, Limits, Mount, Unavailable
 from agents.executors.docker_engine import Refusal
 from agents.executors.docker_spec import Rules
 
@@ -154,9 +152,29 @@ def test_a_status_nobody_understands_says_nothing(tmp_path: Path, said: str) -> 
     assert docker_box.read_status(tmp_path, 1) == docker_box.Status()
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_each_init_is_made_of_its_source(machine: str) -> None:
-    source = hashlib.sha256((INITS / "init.c").read_bytes()).hexdigest()
-    built = INITS / f"init-{machine}"
-    assert f"kos-init {source}".encode() in built.read_bytes(), f"run {INITS}/build"
+def test_the_init_is_built_once_and_kept(tmp_path: Path) -> None:
+    built = docker_init.install(tmp_path)
     assert os.access(built, os.X_OK)
+    before = built.stat().st_mtime_ns
+    assert docker_init.install(tmp_path) == built
+    assert built.stat().st_mtime_ns == before
+    assert os.listdir(tmp_path) == [built.name]
+
+
+def test_without_a_compiler_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="apt-get install gcc"):
+        docker_init.install(tmp_path / "node")
+
+
+def test_a_compiler_that_fails_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho no space left >&2; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Unavailable, match="cannot be built: no space left"):
+        docker_init.install(tmp_path / "node")

@@ -76,8 +76,6 @@ enum { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_APPEND = 02000, O_CLOEXEC = 020
 static const s64 MS = 1000000, SECOND = 1000000000, NEVER = 0x7fffffffffffffff;
 static const s64 SLACK_BYTES = 64 << 20; /* whoever started us cuts before that */
 
-__attribute__((used)) static const char made_of[] = "kos-init " SOURCE;
-
 struct stream { const char *path; int fd; s64 size, hole_end; };
 static struct stream streams[2] = {{"/kos/out", -1, 0, 0}, {"/kos/err", -1, 0, 0}};
 static int status_fd, control_fd, timed_out, asked;
