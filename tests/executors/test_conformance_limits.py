@@ -391,7 +391,7 @@ def test_a_thousand_zombies_end_with_their_parent(real_bench: Bench) -> None:
         "    os.fork() or os._exit(0)\n"
         "print('up', flush=True); time.sleep(600)"
     )
-    uid = real_bench.python(code)
+    uid = real_bench.python(code, limits=Limits(cpu_weight_millis=1000))
     real_bench.says(uid, "up")
     real_bench.executor.stop(uid, grace_s=5)
     assert real_bench.ended(uid).signal == signal.SIGTERM
