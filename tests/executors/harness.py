@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from agents.executors.base import Ended, Happening, LaunchSpec, NotStarted, Star
 from agents.executors.process import ProcessExecutor
 from tests.waiting import wait_for
 
-ENV = {"PATH": os.environ["PATH"]}
+PYTHON = os.path.dirname(os.path.realpath(sys.executable))  # python3, and no shim of it
+ENV = {"PATH": f"{PYTHON}:{os.environ['PATH']}"}
 WITHIN_S = 30.0
 
 

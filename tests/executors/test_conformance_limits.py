@@ -18,6 +18,7 @@ from tests.executors.harness import WITHIN_S, Bench, processes_of
 from tests.waiting import wait_for
 
 MIB = 1 << 20
+CORE = Limits(cpu_weight_millis=1000)  # a busy machine must not slow the test itself
 BURN = "import time\nwhile time.process_time() < {}: pass\n"
 COUNTS = (
     "import os, time\nn = 0\nwhile True:\n"
@@ -64,7 +65,7 @@ def cpu_seconds(bench: Bench, uid: str) -> float:
 
 def spend_time(bench: Bench) -> None:
     """As much as another run takes for a quarter of a second of CPU."""
-    assert bench.ended(bench.python(BURN.format(0.25))).exit_code == 0
+    assert bench.ended(bench.python(BURN.format(0.25), limits=CORE)).exit_code == 0
 
 
 # -- what it can do -------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_each_environment_says_what_it_can_do_and_why_not_the_rest(
 
 def test_a_frozen_run_is_given_no_cpu_until_it_is_thawed(real_bench: Bench) -> None:
     bench = real_bench.needs("freeze")
-    uid = bench.start("sh", "-c", FORKS_ON)
+    uid = bench.start("sh", "-c", FORKS_ON, limits=CORE)
     bench.says(uid, "up")
     bench.executor.freeze(uid)
     frozen_at = cpu_seconds(bench, uid)
@@ -101,7 +102,7 @@ def test_a_frozen_run_is_given_no_cpu_until_it_is_thawed(real_bench: Bench) -> N
 
 def test_a_frozen_program_goes_on_where_it_was(real_bench: Bench) -> None:
     bench = real_bench.needs("freeze")
-    uid = bench.python(COUNTS)
+    uid = bench.python(COUNTS, limits=CORE)
     bench.says(uid, "3\n")
     bench.executor.freeze(uid)
     said = bench.text(uid)
@@ -113,7 +114,7 @@ def test_a_frozen_program_goes_on_where_it_was(real_bench: Bench) -> None:
 
 def test_a_daemon_of_two_sessions_is_frozen_too(real_bench: Bench) -> None:
     bench = real_bench.needs("freeze")
-    uid = bench.python(DAEMON.format(does="pass", lives_s=600))
+    uid = bench.python(DAEMON.format(does="pass", lives_s=600), limits=CORE)
     bench.says(uid, "up")
     wait_for(lambda: cpu_seconds(bench, uid) > 0.1)
     bench.executor.freeze(uid)
@@ -195,7 +196,7 @@ def test_usage_tells_cpu_memory_and_processes(real_bench: Bench) -> None:
         "import os, time\nheld = bytearray(80 << 20)\nif os.fork(): os.fork()\n"
         f"{BURN.format(0.3)}print('up', flush=True); time.sleep(600)"
     )
-    uid = real_bench.python(code)
+    uid = real_bench.python(code, limits=CORE)
     wait_for(lambda: real_bench.text(uid).count("up") == 3, timeout_s=WITHIN_S)
     used = real_bench.executor.usage(uid)
     assert 0.9 <= used.cpu_seconds < 5
@@ -206,7 +207,7 @@ def test_usage_tells_cpu_memory_and_processes(real_bench: Bench) -> None:
 
 
 def test_usage_of_a_recycled_place_begins_at_nought(real_bench: Bench) -> None:
-    real_bench.ended(real_bench.python(BURN.format(0.5)))
+    real_bench.ended(real_bench.python(BURN.format(0.5), limits=CORE))
     uid = real_bench.start("sleep", "60")
     real_bench.started(uid)
     assert cpu_seconds(real_bench, uid) < 0.4
@@ -391,7 +392,7 @@ def test_a_thousand_zombies_end_with_their_parent(real_bench: Bench) -> None:
         "    os.fork() or os._exit(0)\n"
         "print('up', flush=True); time.sleep(600)"
     )
-    uid = real_bench.python(code)
+    uid = real_bench.python(code, limits=CORE)
     real_bench.says(uid, "up")
     real_bench.executor.stop(uid, grace_s=5)
     assert real_bench.ended(uid).signal == signal.SIGTERM
