@@ -272,7 +272,10 @@ async def connect(bus: str, heard: Callable[[Event], None]) -> Bus:
     connection = Bus(wire, heard)
     try:
         await connection.listen()
-    except (Unavailable, Refusal) as error:
+    except BaseException as error:  # cancelled, too
         connection.close()
+        await connection.closed()
+        if not isinstance(error, Unavailable | Refusal):
+            raise
         raise Unavailable(f"no systemd behind the bus at {address}: {error}") from None
     return connection

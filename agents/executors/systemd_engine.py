@@ -52,7 +52,7 @@ class Engine:
             if bus is not None:
                 pause_s = AGAIN_S[0]
                 await bus.lost.wait()
-                self._lose(bus, "the connection to systemd broke")
+                await self._lose(bus, "the connection to systemd broke")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause_s)
             pause_s = min(pause_s * 2, AGAIN_S[1])
@@ -69,9 +69,9 @@ class Engine:
     async def close(self) -> None:
         """Let go of the connection for good."""
         self._serving.cancel()
+        await asyncio.wait({self._serving})
         if (bus := self.units.bus) is not None:
-            self._lose(bus, "closed")
-            await bus.closed()
+            await self._lose(bus, "closed")
 
     async def _connect(self) -> Bus | None:
         try:
@@ -84,15 +84,18 @@ class Engine:
             self.units.bus = bus
             await self._reconcile(bus)
             self.units.compared.set()
-        except Exception as error:  # whatever it is, the next attempt may do better
-            self._lose(bus, f"systemd does not answer as it should: {error}")
-            return None
+        except BaseException as error:
+            await self._lose(bus, f"systemd does not answer as it should: {error}")
+            if not isinstance(error, Exception):
+                raise  # cancelled
+            return None  # whatever it is, the next attempt may do better
         return bus
 
-    def _lose(self, bus: Bus, trouble: str) -> None:
+    async def _lose(self, bus: Bus, trouble: str) -> None:
         self.units.compared.clear()
         self.units.bus, self.units.trouble = None, trouble
         bus.close()
+        await bus.closed()
 
     async def _look_around(self, bus: Bus) -> None:
         manager = await bus.manager()

@@ -67,9 +67,10 @@ class SystemdHost:
         """Its own and all it started, as numbered out here."""
         found: set[int] = set()
         for home in self._homes():
-            for procs in home.rglob("cgroup.procs"):
+            for group, _, _ in os.walk(home):
                 with contextlib.suppress(OSError):
-                    found |= {int(pid) for pid in procs.read_text().split()}
+                    procs = Path(group, "cgroup.procs").read_text()
+                    found |= {int(pid) for pid in procs.split()}
         return sorted(found - {self.booted.pid})
 
     def named(self, name: str) -> list[int]:
