@@ -68,8 +68,9 @@ class Engine:
 
     async def close(self) -> None:
         """Let go of the connection for good."""
-        self._serving.cancel()
-        await asyncio.wait({self._serving})
+        while not self._serving.done():  # a wait that is over swallows a cancellation
+            self._serving.cancel()
+            await asyncio.wait({self._serving}, timeout=0.1)
         if (bus := self.units.bus) is not None:
             await self._lose(bus, "closed")
 

@@ -16,6 +16,7 @@ from tests.executors.harness import WITHIN_S, Bench
 from tests.waiting import wait_for
 
 BOOT = Path(__file__).with_name("boot_systemd")
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -39,7 +40,7 @@ class SystemdHost:
         folder.mkdir(parents=True)
         with (folder / "said").open("wb") as said:
             self.booted = subprocess.Popen(
-                [str(BOOT), str(folder), mode],
+                [*ENDS_WITH_US, str(BOOT), str(folder), mode],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
