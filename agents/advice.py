@@ -79,7 +79,9 @@ def environments() -> list[dict[str, Any]]:
 
 def _environment(name: str, up: list[Node]) -> dict[str, Any]:
     offering = [node.name for node in up if name in node.environments]
-    reason = "" if offering else f"no node that is up offers {name}"
+    whys = {n.name: n.environments_missing.get(name) for n in up}
+    said = "; ".join(f"{node}: {why}" for node, why in whys.items() if why)
+    reason = "" if offering else said or f"no node that is up offers {name}"
     if not up:
         reason = "no node is up"
     return {

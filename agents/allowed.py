@@ -7,7 +7,7 @@ configuration narrows: who may run programs outside a sandbox, as whom, from whe
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,17 +19,19 @@ UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the n
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """An empty `run_as_users` is nobody; an empty `entry_roots` is any folder."""
+    """An empty `run_as_users` is nobody, an empty `mount_roots` nothing, an empty
+    `entry_roots` any folder."""
 
     run_as_users: tuple[str, ...] = ()
     entry_roots: tuple[str, ...] = ()
+    mount_roots: tuple[str, ...] = ()
 
 
 def configured_rules(*, is_admin: bool) -> Rules:
     """The configuration's rules; only an admin may name another user to run as."""
     config = live_config.current()
     users = config.security.run_as_users if is_admin else ()
-    return Rules(run_as_users=users, entry_roots=config.paths.entry_roots)
+    return Rules(users, config.paths.entry_roots, config.paths.mount_roots)
 
 
 def may_unsandboxed(role: str) -> bool:
@@ -59,6 +61,7 @@ def check_allowed(
             env = spec["exec_env"]
             raise _forbidden("exec_env", f"only an admin may define {env} agents")
         _check_program(spec["entry_point"], rules)
+    _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
     user = spec["run_as"]
     if user and user not in rules.run_as_users:
         allowed = ", ".join(rules.run_as_users) or "nobody"
@@ -78,3 +81,12 @@ def _check_program(path: str, rules: Rules) -> None:
         said = f"{path} is a folder, not a program"
     if said:
         raise Invalid(f"entry_point: {said}", {"entry_point": [said]})
+
+
+def _check_mounts(mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
+    for number, mount in enumerate(mounts):
+        if names.is_under(mount["source"], rules.mount_roots):
+            continue
+        roots = ", ".join(rules.mount_roots) or "no folder at all"
+        said = f"what is mounted must be under {roots} (paths.mount_roots)"
+        raise _forbidden(f"docker.mounts.{number}.source", said)

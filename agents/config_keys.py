@@ -59,6 +59,7 @@ class Output:
 @dataclass(frozen=True, slots=True)
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
+    mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,13 @@ KEYS: Mapping[str, Key] = table(
     Key(
         "paths.entry_roots",
         "paths.entry_roots",
+        "a list of absolute folders",
+        texts(is_root),
+        list,
+    ),
+    Key(
+        "paths.mount_roots",
+        "paths.mount_roots",
         "a list of absolute folders",
         texts(is_root),
         list,

@@ -86,6 +86,7 @@ class Docker(Strict):
     mounts: Annotated[list[Mount], FailFast(), Field(max_length=MAX_ITEMS)] = []
     user: Annotated[str, AfterValidator(names.container_user)] | None = None
     workdir: Annotated[str, AfterValidator(names.absolute)] | None = None
+    pull: Literal["missing", "always", "never"] = "missing"
 
     @field_validator("network")
     @classmethod

@@ -94,16 +94,31 @@ class Node(models.Model):
     heartbeat_at = models.DateTimeField(null=True)
     boot_id = models.CharField(max_length=64, blank=True)
     version = models.CharField(max_length=40, blank=True)
-    log_offset = models.BigIntegerField(
-        default=0
-    )  # of the holder's log, see supervisor
-    log_folder = models.CharField(max_length=300, blank=True)  # the log it counts in
+    environments_missing = models.JSONField(default=dict)  # name -> why not, for people
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+
+class NodeLog(models.Model):
+    """How far one executor's log of a node was read; see scheduling.supervisor."""
+
+    node = models.ForeignKey(Node, models.CASCADE, related_name="logs")
+    executor = models.CharField(max_length=16)  # Executor.name
+    offset = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "executor"], name="one_offset_per_log"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.executor} of {self.node} at {self.offset}"
 
 
 class Event(models.Model):

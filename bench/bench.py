@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +73,24 @@ class Bench:
         self.stamp = compile_c("stamp", folder)
         self.raw_spawn = compile_c("raw_spawn", folder)
         headers = {"Authorization": f"Bearer {product.token()}"}
+        self.headers = {**headers, "Content-Type": "application/json"}
         self.http = httpx.Client(
             base_url=f"{product.url}/api/v1/", headers=headers, timeout=60
         )
+        self.line = HTTPConnection(product.url.removeprefix("http://"), timeout=60)
 
     def agent(self, name: str, file: Path, **more: Any) -> None:
         """An agent that stamps its own KOS_RUN_UID or occurrence into `file`."""
         self.product.register(name, str(self.stamp), str(file), **{**SMALL, **more})
 
     def spawn(self, name: str, count: int = 1) -> list[str]:
-        answer = self.http.post("spawn/", json={"agent": name, "count": count})
-        answer.raise_for_status()
-        return list(answer.json()["runs"])
+        """By the standard library's client: a richer one costs a millisecond itself."""
+        body = json.dumps({"agent": name, "count": count})
+        self.line.request("POST", "/api/v1/spawn/", body, self.headers)
+        answer = self.line.getresponse()
+        said = json.load(answer)
+        assert answer.status == 202, said
+        return list(said["runs"])
 
     def finished(self, name: str) -> int:
         """Runs of the agent that ended, counted in the database itself."""

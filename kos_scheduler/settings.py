@@ -14,6 +14,7 @@ from typing import Any
 from kos_scheduler.config import ConfigError, load_config
 from kos_scheduler.local_secrets import local_secret
 from kos_scheduler.openapi_shapes import COMPONENTS
+from kos_scheduler.rq_queues import Queues
 
 
 def words(variable: str, default: str) -> list[str]:
@@ -43,6 +44,14 @@ SECRET_KEY = os.environ.get("KOS_SECRET_KEY") or local_secret(VAR / "secret-key"
 ALLOWED_HOSTS = words("KOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("KOS_TRUSTED_ORIGINS", "")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{VAR}/valkey.sock"
+RQ_QUEUES = Queues(REDIS_URL)
+RQ_SHOW_ADMIN_LINK = False  # scheduling/rq/admin.py shows less, and safely
+RQ = {
+    "JOB_CLASS": "scheduling.rq.job.SignedJob",
+    "QUEUE_CLASS": "scheduling.rq.queues.SignedQueue",
+    "SCHEDULER_CLASS": "scheduling.rq.scheduler.PreciseScheduler",
+    "COMMIT_MODE": "auto",  # who enqueues says after what
+}
 
 INSTALLED_APPS = ["agents", "scheduling", "monitor", "kos_scheduler"]
 if not LEAN:
@@ -58,6 +67,7 @@ if not LEAN:
         "channels",
         "rest_framework",
         "drf_spectacular",
+        "django_rq",
         *INSTALLED_APPS,
     ]
 
@@ -103,7 +113,7 @@ def database() -> dict[str, Any]:
         return parse(url)
     sync = os.environ.get("KOS_SQLITE_SYNC", "normal").upper()
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "kos_scheduler.sqlite",
         "NAME": VAR / "kos.sqlite3",
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",

@@ -14,6 +14,7 @@ from agents.models import Agent
 from agents.priority import Priority
 from scheduling import agent_control, runs, schedules
 from scheduling.models import Delivery, Gap, Occurrence, Run, Schedule
+from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 
 admin.site.unregister(Agent)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import orjson
 from django.db import connection
-from django.db.models import Field, JSONField
+from django.db.models import Field, JSONField, Model
 
 from scheduling.models import Run
 
@@ -31,16 +32,20 @@ ANSWER = (
 
 
 def compare_and_set(
-    rows: Sequence[Mapping[str, Any]], *, before: str, columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    before: str,
+    columns: Sequence[str],
+    also_answer: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Set `columns` of each row's run where its state is `before` and its token the
     row's `token`. Rows carry "id", "token" and every column.
 
-    Returns the runs that did move, with the columns of ANSWER and the names of agent
-    and node.
+    Returns the runs that did move, with the columns of ANSWER and `also_answer` and
+    the names of agent and node.
     """
     answer = ", ".join(
-        [f"{TABLE}.{name}" for name in ANSWER]
+        [f"{TABLE}.{name}" for name in (*ANSWER, *also_answer)]
         + [f"{sql.format(t=TABLE)} AS {name}" for name, sql in NAME_OF.items()]
     )
     sql = (
@@ -50,28 +55,45 @@ def compare_and_set(
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, [_packed(rows), before])
-        names = (*ANSWER, *NAME_OF)
+        names = (*ANSWER, *also_answer, *NAME_OF)
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def insert(runs: Sequence[Run]) -> None:
-    """Store fresh runs with one statement and give each its primary key.
+def insert(
+    model: type[Model], fresh: Sequence[Model], *, known_by: tuple[str, ...]
+) -> None:
+    """Store fresh objects of a model with one statement and give each its primary key.
+    `known_by`: columns that tell them apart.
 
     Raises IntegrityError as a plain insert does.
     """
-    columns = [f.attname for f in Run._meta.concrete_fields if not f.primary_key]
-    rows = [{name: getattr(run, name) for name in columns} for run in runs]
-    sql = (
-        f"INSERT INTO {TABLE} ({', '.join(columns)}) "
-        f"SELECT {', '.join(map(_field, columns))} FROM {_source(columns)} "
-        "WHERE true RETURNING uid, id"
-    )
+    if not fresh:
+        return
+    columns = [f.attname for f in model._meta.concrete_fields if not f.primary_key]
+    rows = [{name: getattr(one, name) for name in columns} for one in fresh]
     with connection.cursor() as cursor:
+        sql = _insertion(model, known_by, connection.vendor)
         cursor.execute(sql, [_packed(rows)])
-        keys = dict(cursor.fetchall())
-    for run in runs:
-        run.pk = keys[run.uid]
-        run._state.adding = False
+        keys = {row[1:]: row[0] for row in cursor.fetchall()}
+    for one in fresh:
+        one.pk = keys[tuple(getattr(one, name) for name in known_by)]
+        one._state.adding = False
+
+
+@cache
+def _insertion(model: type[Model], known_by: tuple[str, ...], vendor: str) -> str:
+    fields = [f for f in model._meta.concrete_fields if not f.primary_key]
+    columns = [f.attname for f in fields]
+    if vendor == "sqlite":
+        source = "json_each(%s) AS j"
+    else:
+        types = ", ".join(f"{f.attname} {_type(f)}" for f in fields)
+        source = f"json_to_recordset(%s) AS j({types})"
+    values = ", ".join(_value(f.attname, isinstance(f, JSONField)) for f in fields)
+    return (
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) "
+        f"SELECT {values} FROM {source} WHERE true RETURNING id, {', '.join(known_by)}"
+    )
 
 
 def _packed(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -88,10 +110,15 @@ def _assignments(columns: Sequence[str]) -> str:
 
 
 def _field(name: str) -> str:
+    """The row's value of a column of runs."""
+    return _value(name, name in JSON_COLUMNS)
+
+
+def _value(name: str, is_json: bool) -> str:
     """The row's value of a column. A JSON column keeps JSON, whatever it holds."""
     if connection.vendor != "sqlite":
         return f"j.{name}"
-    if name in JSON_COLUMNS:
+    if is_json:
         return f"nullif(j.value -> '{name}', 'null')"
     return f"j.value ->> '{name}'"
 
@@ -100,12 +127,12 @@ def _source(columns: Sequence[str]) -> str:
     if connection.vendor == "sqlite":
         return "json_each(%s) AS j"
     wanted = ["id", "token", *(c for c in columns if c not in ("+token", "token"))]
-    types = ", ".join(f"{c} {_type(c)}" for c in wanted)
+    fields = [Run._meta.get_field(c.removesuffix("_id")) for c in wanted]
+    types = ", ".join(f"{c} {_type(f)}" for c, f in zip(wanted, fields, strict=True))
     return f"json_to_recordset(%s) AS j({types})"
 
 
-def _type(column: str) -> str:
-    field = Run._meta.get_field(column.removesuffix("_id"))
+def _type(field: Any) -> str:
     assert isinstance(field, Field)
     kind = field.db_type(connection)
     assert kind is not None

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from django.db import DatabaseError, OperationalError, close_old_connections
@@ -29,6 +29,9 @@ FIRST_BATCH = 8  # the first few leave at once …
 BATCH = 128  # … the rest in batches, while it is busy
 GATHER_S = 0.008  # while busy, room and requests gather this long between two steps
 BUSY_FOR_S = 0.05
+MARGIN_S = 0.06  # chores keep this far from what is due
+AHEAD_S = 0.002  # the loop wakes this much early, see await_due
+BREATH_S = 0.02  # after a step that left nothing waiting: the nodes work first
 ERROR_PAUSE_S = 1.0
 CHORES_EVERY_S = 1.0  # at least: sealing, and what was lost on the way
 
@@ -48,6 +51,7 @@ class Controller:
         self.database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self.renewed_at = self.sealed_at = self.kept_at = self.busy_at = -1e9
         self.step_s = 0.0
+        self.due_at: datetime | None = None  # the next instant, as last looked up
 
     async def run(self) -> None:
         listener = asyncio.create_task(self.listen())
@@ -104,13 +108,29 @@ class Controller:
     def lead(self, token: int, clock: float) -> float:
         busy = clock - self.busy_at < BUSY_FOR_S
         batch = BATCH if busy else FIRST_BATCH
+        self.await_due()
         done = agent_scheduler.step(token, now=utc_now(), per_class=batch)
         self.step_s = time.monotonic() - clock
         if done:
             self.busy_at = time.monotonic()
-            return 0.0
-        self.chores(token, clock)
-        return self.until_next(clock)
+            if not self.chores_are_overdue(clock):
+                return 0.0 if done >= batch else BREATH_S
+        pause_s = self.until_next()
+        if pause_s > MARGIN_S or self.chores_are_overdue(clock):
+            self.chores(token, clock)
+            pause_s = self.until_next()
+        return max(0.0, pause_s - AHEAD_S)
+
+    def await_due(self) -> None:
+        """The last moment before something is due: a thread sleeps to a tenth of a
+        millisecond, the event loop only to a whole one."""
+        if self.due_at is not None:
+            left_s = (self.due_at - utc_now()).total_seconds()
+            if 0 < left_s <= 2 * AHEAD_S:
+                time.sleep(left_s)
+
+    def chores_are_overdue(self, clock: float) -> bool:
+        return clock - min(self.kept_at, self.sealed_at) >= 2 * CHORES_EVERY_S
 
     def chores(self, token: int, clock: float) -> None:
         interval_s = min(live_config.current().heartbeat_interval_s, CHORES_EVERY_S)
@@ -121,10 +141,11 @@ class Controller:
             self.sealed_at = clock
             agent_scheduler.seal(token, now=utc_now())
 
-    def until_next(self, clock: float) -> float:
+    def until_next(self) -> float:
         """Seconds until something is due, at most until the next chore."""
         now = utc_now()
         wait_s = hot_reads.alarms(now).next_after(now)
+        self.due_at = None if wait_s is None else now + timedelta(seconds=wait_s)
         return CHORES_EVERY_S if wait_s is None else min(wait_s, CHORES_EVERY_S)
 
     async def listen(self) -> None:

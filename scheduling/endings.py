@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from agents import live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
-from agents.models import Node
+from agents.models import NodeLog
 from scheduling import hot_reads, restarts, runs
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
@@ -29,6 +29,7 @@ from scheduling.runs import Step
 
 S = RunState
 SEEN = ("id", "uid", "token", "state", "stop_as", "reason", "may_follow", "started_at")
+READ_TO = f'UPDATE {NodeLog._meta.db_table} SET "offset" = %s WHERE id = %s'
 SELECT_SEEN = f"SELECT {', '.join(SEEN)} FROM {Run._meta.db_table}"
 
 
@@ -55,7 +56,7 @@ class Close:
 
 
 def apply(
-    happenings: Sequence[Happening], *, node: Node, offset: int, now: datetime
+    happenings: Sequence[Happening], *, log: NodeLog, offset: int, now: datetime
 ) -> int:
     """Do what the happenings say and remember `offset`, in one transaction.
 
@@ -63,15 +64,28 @@ def apply(
     are over, change nothing: a terminal state never changes.
     """
     results = {h.uid: read_result(h.uid) for h in happenings if isinstance(h, Ended)}
-    actor = f"node:{node.name}"
+    actor = f"node:{log.node.name}"
     with transaction.atomic():
         seen = _seen([h.uid for h in happenings])
         mine = [h for h in happenings if h.uid in seen and h.token == seen[h.uid].token]
         _start([h for h in mine if isinstance(h, Started)], seen, actor, now)
         closes = [c for h in mine if (c := _close(h, seen, results))]
         close_many(closes, actor=actor, now=now)
-        Node.objects.filter(pk=node.pk).update(log_offset=offset)
+        with connection.cursor() as cursor:
+            cursor.execute(READ_TO, [offset, log.pk])
     return len(closes)
+
+
+@transaction.atomic
+def refuse(uid: str, token: int, reason: str, *, node: str, now: datetime) -> None:
+    """Fail a run that is STARTING (or asked to stop meanwhile) and will not start."""
+    rows = Run.objects.filter(uid=uid, token=token).values_list(*SEEN)
+    closes = [
+        Close(run, S.FAILED, reason, {"ended_at": now})
+        for run in map(seen_of, rows)
+        if run.state in (S.STARTING, S.STOPPING)
+    ]
+    close_many(closes, actor=f"node:{node}", now=now)
 
 
 def _seen(uids: Sequence[str]) -> dict[str, Seen]:

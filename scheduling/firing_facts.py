@@ -15,6 +15,8 @@ from django.db import connection
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
+from agents.prepared import Prepared
+from scheduling.batch_sql import database_instant
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.run_state import FINAL
 
@@ -28,6 +30,12 @@ NOT_OVER = "NOT ({table}.state IN ({states}))".format(
 
 # Each arm has its own index. The plus keeps the last one from the index by schedule,
 # which would walk all that has ever happened.
+DUE = Prepared(
+    Schedule,
+    *("agent", "agent__current"),
+    rest="WHERE t0.next_due_at <= %s AND t0.ended_at IS NULL "
+    "ORDER BY t0.next_due_at LIMIT %s",
+)
 ROWS = f"""
 SELECT * FROM {Occurrence._meta.db_table}
 WHERE (schedule_id IN ({{pks}}) AND key IN ({{keys}}))
@@ -45,8 +53,7 @@ class Facts:
 
 
 def due_schedules(now: datetime, limit: int) -> list[Schedule]:
-    due = Schedule.objects.filter(next_due_at__lte=now, ended_at=None)
-    return list(due.select_related("agent__current").order_by("next_due_at")[:limit])
+    return DUE.all([database_instant(now), limit])
 
 
 def fresh(schedule: Schedule, now: datetime) -> Schedule | None:

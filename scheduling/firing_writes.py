@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection
 
 from agents import journal
 from agents.errors import ChangedMeanwhile, NotAllowedNow
-from scheduling import books, runs
+from scheduling import batch_sql, books, runs
 from scheduling.firing_turn import Turn
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.runs import Wanted
@@ -94,7 +94,7 @@ def save_rows(rows: Sequence[Occurrence]) -> None:
     fresh = [row for row in rows if row.pk is None]
     known = [row for row in rows if row.pk is not None]
     try:
-        Occurrence.objects.bulk_create(fresh)
+        batch_sql.insert(Occurrence, fresh, known_by=("schedule_id", "key"))
     except IntegrityError as taken:
         raise ChangedMeanwhile("another leader decided these instants") from taken
     if known:
@@ -102,8 +102,9 @@ def save_rows(rows: Sequence[Occurrence]) -> None:
 
 
 def queue(rows: Sequence[Occurrence], now: datetime) -> None:
+    """Nobody is woken: the step that fires plans next."""
     if rows:
-        runs.queue_many([wanted(row) for row in rows], now=now)
+        runs.queue_many([wanted(row) for row in rows], now=now, wake=False)
 
 
 def wanted(row: Occurrence) -> Wanted:

@@ -7,30 +7,26 @@ beside them never wait.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-from django.db import transaction
-
 from agents import agent_lifecycle_hooks
 from agents.agent_lifecycle_hooks import HookFailed
-from agents.executors.base import Executor, ExecutorError, LaunchSpec
+from agents.executors.base import LaunchSpec
 from scheduling import endings
-from scheduling.endings import SEEN, Close, seen_of
 from scheduling.launch import Start
 from scheduling.models import Run
 from scheduling.run_state import RunState
 
-log = logging.getLogger(__name__)
 AT_ONCE = 16
 
 
 class HookedStarts:
-    def __init__(self, node: str, executor: Executor) -> None:
-        self.node, self.executor = node, executor
+    def __init__(self, node: str, start: Callable[[LaunchSpec], None]) -> None:
+        """`start` is asked for each program whose hooks have done their work."""
+        self.node, self.start = node, start
         self.pool = asyncio.Semaphore(AT_ONCE)
         self._under_way: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
@@ -60,11 +56,9 @@ class HookedStarts:
             async with self.pool:
                 await agent_lifecycle_hooks.pre_start(start.pre_start, spec)
             if await asyncio.to_thread(self._is_wanted, spec):
-                await asyncio.to_thread(self.executor.start, [spec])
+                await asyncio.to_thread(self.start, spec)
         except HookFailed as failed:
             await asyncio.to_thread(self._fail, spec, str(failed))
-        except ExecutorError as down:  # it stays STARTING; reconcile asks again
-            log.warning("the executor did not hear", extra={"why": str(down)})
         finally:
             with self._lock:
                 self._under_way.pop(spec.uid, None)
@@ -73,14 +67,6 @@ class HookedStarts:
         mine = Run.objects.filter(uid=spec.uid, token=spec.token)
         return mine.filter(state=RunState.STARTING).exists()
 
-    @transaction.atomic
     def _fail(self, spec: LaunchSpec, reason: str) -> None:
         now = datetime.now(UTC)  # noqa: TID251 - called from the loop, an entry point
-        rows = Run.objects.filter(uid=spec.uid, token=spec.token)
-        seen = [seen_of(row) for row in rows.values_list(*SEEN)]
-        closes = [
-            Close(run, RunState.FAILED, reason, {"ended_at": now})
-            for run in seen
-            if run.state in (RunState.STARTING, RunState.STOPPING)
-        ]
-        endings.close_many(closes, actor=f"node:{self.node}", now=now)
+        endings.refuse(spec.uid, spec.token, reason, node=self.node, now=now)

@@ -114,8 +114,23 @@ def preemptible(below: int) -> list[tuple[Any, ...]]:
     return rows(PREEMPTIBLE, [below]) if below else []
 
 
+MOST_SPECS = 2000  # kept in a process; a spec has a few kilobytes
+_specs: dict[int, dict[str, Any]] = {}
+
+
+def forget() -> None:
+    """Let go of what was kept; for tests, which take versions back."""
+    _specs.clear()
+
+
 def specs(version_ids: Collection[int]) -> dict[int, dict[str, Any]]:
-    """The definitions of these versions."""
-    said, parameter = among("id", version_ids)
-    found = rows(f"SELECT id, spec FROM {VERSION} WHERE {said}", [parameter])
-    return {pk: orjson.loads(spec) for pk, spec in found}
+    """The definitions of these versions. A version never changes, so each is read
+    once in a process; nobody may change what this answers."""
+    if missing := [pk for pk in version_ids if pk not in _specs]:
+        if len(_specs) > MOST_SPECS:
+            _specs.clear()
+            missing = list(version_ids)
+        said, parameter = among("id", missing)
+        found = rows(f"SELECT id, spec FROM {VERSION} WHERE {said}", [parameter])
+        _specs.update((pk, orjson.loads(spec)) for pk, spec in found)
+    return {pk: _specs[pk] for pk in version_ids}

@@ -8,7 +8,7 @@ nothing and starts nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from django.db import transaction
 
 from agents import live_config
 from agents.agent_lifecycle_hooks import Hook
-from agents.executors.base import LaunchSpec, Limits
+from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.models import Agent
 from scheduling import hot_reads, runs
 from scheduling.batch_sql import iso
@@ -30,16 +30,14 @@ S = RunState
 RUN, AGENT = Run._meta.db_table, Agent._meta.db_table
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COLUMNS = (
-    *("uid", "token", "attempt", "occurrence_key", "params", "timeout_s", "due_at"),
-    *("agent_id", "kind", "version_id", "parent_uid", "parent_result", "parent_agent"),
+    *("uid", "token", "occurrence_key", "due_at", "version_id"),
+    *("attempt", "params", "timeout_s", "parent_id"),
 )
-STARTS = f"""
-SELECT r.uid, r.token, r.attempt, r.occurrence_key, r.params, r.timeout_s, r.due_at,
-       a.agent_id, a.kind, r.version_id, p.uid, p.result, pa.agent_id
-FROM {RUN} r
-JOIN {AGENT} a ON a.id = r.agent_id
-LEFT JOIN {RUN} p ON p.id = r.parent_id
-LEFT JOIN {AGENT} pa ON pa.id = p.agent_id
+BEYOND_ANSWER = COLUMNS[-4:]  # what a move does not tell of a run anyway
+STARTS = f"SELECT {', '.join(COLUMNS)} FROM {RUN}"
+PARENTS = f"""
+SELECT p.id, p.uid, a.agent_id, p.result
+FROM {RUN} p JOIN {AGENT} a ON a.id = p.agent_id
 """
 
 
@@ -59,20 +57,41 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
     steps = [Step(i, token, also_set={"starting_at": now}) for i, token in batch]
     with transaction.atomic():
         moved = runs.move_many(
-            steps, before=S.ADMITTED, to=S.STARTING, actor=f"node:{node}", now=now
+            steps,
+            before=S.ADMITTED,
+            to=S.STARTING,
+            actor=f"node:{node}",
+            now=now,
+            also_answer=BEYOND_ANSWER,
         )
-    return starts([run["id"] for run in moved], node=node)
+    return started_from(sorted(moved, key=lambda run: run["id"]), node=node)
 
 
 def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
     """What is to start for each of the runs, oldest first."""
-    said, parameter = hot_reads.among("r.id", run_ids)
-    found = hot_reads.rows(f"{STARTS} WHERE {said} ORDER BY r.id", [parameter])
+    said, parameter = hot_reads.among("id", run_ids)
+    found = hot_reads.rows(f"{STARTS} WHERE {said} ORDER BY id", [parameter])
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
+    return started_from(rows, node=node)
+
+
+def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
+    """What is to start for rows of COLUMNS, in their order."""
     specs = hot_reads.specs({row["version_id"] for row in rows})
+    parents = parents_of({row["parent_id"] for row in rows} - {None})
     for row in rows:
         row["spec"] = specs[row["version_id"]]
+        row["parent"] = parents.get(row["parent_id"])
     return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
+
+
+def parents_of(ids: Collection[int]) -> dict[int, tuple[str, str, str | None]]:
+    """Run id -> uid, agent and result (JSON) of the runs that caused others."""
+    if not ids:
+        return {}
+    said, parameter = hot_reads.among("p.id", ids)
+    found = hot_reads.rows(f"{PARENTS} WHERE {said}", [parameter])
+    return {pk: (uid, agent, result) for pk, uid, agent, result in found}
 
 
 def pre_start_of(row: Mapping[str, Any]) -> tuple[Hook, ...]:
@@ -92,7 +111,27 @@ def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
         time_limit_s=time_limit_s(row),
         grace_s=spec["grace_s"],
         run_as=spec["run_as"],
+        environment=spec["exec_env"],
+        container=container_of(spec),
+        mounts=mounts_of(spec),
     )
+
+
+def container_of(spec: Mapping[str, Any]) -> Container | None:
+    """What the definition says of its container; None for other environments."""
+    if (docker := spec["docker"]) is None:
+        return None
+    return Container(
+        image=docker["image"],
+        pull=docker.get("pull", "missing"),  # not in definitions of before
+        network=docker["network"],
+        user=docker["user"],
+        workdir=docker["workdir"],
+    )
+
+
+def mounts_of(spec: Mapping[str, Any]) -> tuple[Mount, ...]:
+    return tuple(Mount(**mount) for mount in (spec["docker"] or {}).get("mounts", ()))
 
 
 def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
@@ -105,16 +144,15 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_OCCURRENCE_ID": row["occurrence_key"],
         "KOS_ATTEMPT": str(row["attempt"]),
         "KOS_TOKEN": str(row["token"]),
-        "KOS_AGENT_ID": row["agent_id"],
+        "KOS_AGENT_ID": spec["agent_id"],
         "KOS_NODE": node,
         "KOS_DUE_AT": iso(row["due_at"]) or "",
         "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
         "KOS_RESULT": f"{work}/result.json",
     }
-    if row["parent_uid"]:
-        ours["KOS_PARENT_UID"] = row["parent_uid"]
-        ours["KOS_PARENT_AGENT"] = row["parent_agent"]
-        ours["KOS_PARENT_RESULT"] = row["parent_result"] or "null"
+    if row["parent"]:
+        ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
+        ours["KOS_PARENT_RESULT"] = result or "null"
     kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
     return {"PATH": PATH, "HOME": work, **kept, **spec["env"], **ours}
 
@@ -137,6 +175,6 @@ def time_limit_s(row: Mapping[str, Any]) -> float | None:
     for stated in (row["timeout_s"], row["spec"]["timeout_s"]):
         if stated is not None:
             return float(stated)
-    if row["kind"] == "persistent":
+    if row["spec"]["kind"] == "persistent":
         return None
     return float(live_config.current().agent_timeout_default_s)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,7 +24,8 @@ from redis import RedisError
 from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
 from scheduling import hooked_starts, launch, nodes
-from scheduling.supervisor import Supervisor
+from scheduling.environments import Environments
+from scheduling.supervisor import utc_now
 
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
@@ -38,48 +39,42 @@ class NodeProcess:
     """The parts of a node and their threads. `beats` are called at each heartbeat
     with the node's name and the instant: the monitor adds its sampler there."""
 
-    def __init__(self, name: str, executor: Executor, beats: Sequence[Beat]) -> None:
-        self.name, self.executor = name, executor
+    def __init__(
+        self, name: str, executors: Sequence[Executor], beats: Sequence[Beat]
+    ) -> None:
+        self.name = name
         self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
         self.loop = asyncio.new_event_loop()
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []
-        self.threads: list[threading.Thread] = []
-        self.hooks = hooked_starts.HookedStarts(name, executor)
-        self.supervisor = Supervisor(name, executor, self.hooks.under_way)
+        self.hooks = hooked_starts.HookedStarts(name, self.start_one)
+        self.here = Environments(name, executors, self.hooks.under_way)
+        self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
     def start(self) -> None:
-        """Start the two threads; the caller's own becomes the launcher's."""
+        """Start the other threads; the caller's own becomes the launcher's."""
         sys.setswitchinterval(SWITCH_S)
-        self.threads = [
-            threading.Thread(target=work, name=work.__name__, daemon=True)
-            for work in (self.supervisor.run, self.run_loop)
-        ]
-        for thread in self.threads:
-            thread.start()
+        self.here.look(now=utc_now())
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop working; programs go on."""
-        self.supervisor.stopping.set()
         self.loop.call_soon_threadsafe(self.end_parts)
-        for thread in self.threads:
-            thread.join(STOP_WAIT_S)
+        self.here.stop(STOP_WAIT_S)
+        self.thread.join(STOP_WAIT_S)
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
         once: runs with hooks are prepared in the loop and never hold up the others."""
         starts = launch.begin(batch, node=self.name, now=now)
-        self.ask([start.spec for start in starts if not start.pre_start])
+        plain = [start.spec for start in starts if not start.pre_start]
+        self.here.start(plain, now=now)
         for start in starts:
             if start.pre_start:
                 self.hooks.begin(start, self.loop)
 
-    def ask(self, specs: Sequence[LaunchSpec]) -> None:
-        try:
-            if specs:
-                self.executor.start(specs)
-        except ExecutorError as down:  # they stay STARTING; reconcile asks again
-            log.warning("the executor did not hear", extra={"why": str(down)})
+    def start_one(self, spec: LaunchSpec) -> None:
+        self.here.start([spec], now=utc_now())
 
     def run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -116,9 +111,9 @@ class NodeProcess:
         """ "stop" (look for runs to stop) or "signal <uid> <number>"."""
         match message.decode(errors="replace").split():
             case ["signal", uid, number] if number.isascii() and number.isdecimal():
-                self.executor.signal(uid, int(number))
+                self.here.signal(uid, int(number))
             case _:
-                self.supervisor.stop_pending()
+                self.here.stop_pending()
                 self.hooks.cancel_unwanted()
 
     async def beat(self) -> None:
@@ -126,9 +121,10 @@ class NodeProcess:
 
     def beat_once(self) -> float:
         """Do what belongs to a heartbeat; seconds until the next."""
-        now = datetime.now(UTC)  # noqa: TID251 - the heartbeat is an entry point
+        now = utc_now()
         for beat in self.beats:
             beat(self.name, now)
+        self.here.look(now=now)
         return live_config.current().heartbeat_interval_s
 
     async def in_thread(self, work: Callable[[], T]) -> T:

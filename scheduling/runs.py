@@ -128,19 +128,23 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
     return replace(same, **changed)
 
 
-def queue_many(wanted: Sequence[Wanted], *, now: datetime) -> list[Run]:
-    """Queue runs inside the caller's transaction, each with its Event.
+def queue_many(
+    wanted: Sequence[Wanted], *, now: datetime, wake: bool = True
+) -> list[Run]:
+    """Queue runs inside the caller's transaction, each with its Event. `wake` the
+    controller once they stand, unless it is the caller.
 
     Raises NotAllowedNow when an occurrence already has a live run of the agent.
     """
     fresh = [_row(w, now) for w in wanted]
     try:
         with transaction.atomic():
-            insert(fresh)
+            insert(Run, fresh, known_by=("uid",))
     except IntegrityError as taken:
         raise NotAllowedNow("it already has a live run") from taken
+    if wake:  # first: announcing them may take a moment
+        wake_on_commit("queued")
     journal.record_many([_queued(w, run) for w, run in zip(wanted, fresh, strict=True)])
-    wake_on_commit("queued")
     return fresh
 
 
@@ -211,13 +215,20 @@ def _occurrence_of(key: str) -> dict[str, str | None]:
 
 
 def move_many(
-    steps: Sequence[Step], *, before: RunState, to: RunState, actor: str, now: datetime
+    steps: Sequence[Step],
+    *,
+    before: RunState,
+    to: RunState,
+    actor: str,
+    now: datetime,
+    also_answer: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Take each run from `before` to `to` where state and token are as seen.
 
     Inside the caller's transaction. Every step sets the same further columns
     ("+token" raises the token by one). Returns the runs that moved, as
-    batch_sql.ANSWER names them; who is missing was moved by somebody else.
+    batch_sql.ANSWER names them, with the columns of `also_answer`; who is missing was
+    moved by somebody else.
 
     Raises NotAllowedNow if the table has no such step.
     """
@@ -237,7 +248,9 @@ def move_many(
         for step in steps
     ]
     columns = [name for name in rows[0] if name not in ("id", "token")]
-    moved = compare_and_set(rows, before=before, columns=columns)
+    moved = compare_and_set(
+        rows, before=before, columns=columns, also_answer=also_answer
+    )
     journal.record_many([_moved(run, before, to, actor, now) for run in moved])
     return moved
 

@@ -82,6 +82,7 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "draining": node.draining,
         "heartbeat_at": iso(node.heartbeat_at),
         "environments": node.environments,
+        "environments_missing": node.environments_missing,
         "labels": node.labels,
         "cpu_millis": node.cpu_millis,
         "memory_bytes": node.memory_bytes,

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import QuerySet
 
-from agents.executors.base import Executor, ExecutorError
-from agents.models import Node
+from agents.executors.base import Executor, ExecutorError, LaunchSpec
+from agents.models import Node, NodeLog
 from scheduling import endings, launch, live_runs
 from scheduling.endings import SEEN, Close, seen_of
 from scheduling.models import Run
@@ -44,16 +44,26 @@ class Supervisor:
         node: str,
         executor: Executor,
         busy_elsewhere: Callable[[], Collection[str]],
+        start: Callable[[Sequence[LaunchSpec]], None],
     ) -> None:
         """`busy_elsewhere` names the runs whose hooks are under way: STARTING, and
-        rightly not known to the executor yet."""
+        rightly not known to the executor yet. `start` asks for programs again."""
         self.executor = executor
         self.node = Node.objects.get(name=node)
-        self.offset = self.node.log_offset
-        self.busy_elsewhere = busy_elsewhere
+        self.log, _ = NodeLog.objects.select_related("node").get_or_create(
+            node=self.node, executor=executor.name
+        )
+        self.offset = self.log.offset
+        self.busy_elsewhere, self.start = busy_elsewhere, start
         self.stopping = threading.Event()
 
     def run(self) -> None:
+        try:
+            self.watch()
+        finally:
+            connection.close()  # this thread's own
+
+    def watch(self) -> None:
         busy_at = reconciled_at = -1e9
         while not self.stopping.is_set():
             try:
@@ -76,7 +86,7 @@ class Supervisor:
         found, offset = self.executor.read(self.offset, most_bytes=READ_BYTES)
         if offset == self.offset:
             return False
-        endings.apply(found, node=self.node, offset=offset, now=utc_now())
+        endings.apply(found, log=self.log, offset=offset, now=utc_now())
         self.offset = offset
         return True
 
@@ -101,7 +111,8 @@ class Supervisor:
         self.end_strays(set(alive) - set(before))
 
     def live(self) -> QuerySet[Run]:
-        return live_runs.programs().filter(node=self.node)
+        mine = self.executor.environments
+        return live_runs.programs().filter(node=self.node, exec_env__in=mine)
 
     def stop_pending(self) -> None:
         """Pass every wanted stop on to the executor, which hears each as one."""
@@ -118,7 +129,7 @@ class Supervisor:
         )
         if ids := list(unheard.values_list("pk", flat=True)):
             starts = launch.starts(ids, node=self.node.name)
-            self.executor.start([start.spec for start in starts])
+            self.start([start.spec for start in starts])
 
     def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""

@@ -8,6 +8,7 @@ from typing import Any
 # by name, so that naming a kind does not load what it needs
 KINDS = {
     "subprocess": "agents.executors.process:ProcessExecutor",
+    "docker": "agents.executors.docker:DockerExecutor",
     "systemd": "agents.executors.systemd:SystemdExecutor",
     "fake": "agents.executors.fake:FakeExecutor",
 }

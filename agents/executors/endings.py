@@ -7,13 +7,21 @@ import os
 import signal
 import time
 
-from agents.executors import children, leftovers, output_cap, strangers, strays
+from agents.executors import (
+    children,
+    jails,
+    leftovers,
+    output_cap,
+    strangers,
+    strays,
+)
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
 from agents.executors.state import State
 
 LOOK_EVERY_S = 0.25  # at the output of a run that writes
 LOOK_SELDOM_S = 1.0  # at one that does not
+SETTLING_AGAIN_S = 0.01  # a jail whose process 1 cannot tell us (our forerunner's)
 LEFT_AGAIN_S = 0.001  # after a kill: dying takes about that long
 GIVE_UP_S = 10.0  # something cannot be killed (stuck in the kernel): say it ended
 
@@ -96,6 +104,8 @@ class Endings:
         return leftovers.find(run, mains, self.reapers)
 
     def _over(self, run: Run) -> None:
+        if run.jailed and not self._settle_jail(run):
+            return
         output_cap.enforce(run)
         cpu_s, peak = run.cpu_s, run.peak_bytes
         was_oom = False
@@ -103,7 +113,6 @@ class Endings:
             cpu_s = max(cpu_s, self.groups.close_count(run.group) or 0.0)
             peak = self.groups.peak_bytes(run.group) or peak
             was_oom = self.groups.was_oom(run.group) and run.status != 0
-            self.groups.give_back(run.group)
         flags = "".join(
             letter
             for letter, is_so in zip(
@@ -116,7 +125,65 @@ class Endings:
             f"E {run.uid} {run.token} {time.time_ns()} {status} {flags or '-'} "
             f"{cpu_s:.6f} {peak}"
         )
+        self._let_go(run)
+
+    def _let_go(self, run: Run) -> None:
+        if run.group is not None:
+            self.groups.give_back(run.group)
         self.state.forget(run)
+        if run.jailed:
+            jails.forget(run)
+
+    # -- jails ------------------------------------------------------------------------
+
+    def await_jail(self, run: Run) -> None:
+        """The tool was started; whether the program was is seen later."""
+        self.log.note(f"J {run.uid} {run.token} {run.pid} {run.begun}")
+        self.settle(run)
+
+    def settle(self, run: Run) -> None:
+        run.jail_until = time.monotonic() + jails.UP_WITHIN_S
+        self.state.settling.append(run)
+        self.due_at = min(self.due_at, time.monotonic() + SETTLING_AGAIN_S)
+
+    def see_jails(self) -> None:
+        """Say which programs were started in their jails by now."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.state.jails.news, 4096):
+                pass
+        for run in list(self.state.settling):
+            told = jails.read(run)
+            if told.started_ns is not None and run.status is None:
+                self._jail_is_up(run, told.started_ns)
+                if run.stopped or run.timed_out:  # asked for before it could be told
+                    self._send_term(run)
+
+    def _jail_is_up(self, run: Run, started_ns: int) -> None:
+        if run in self.state.settling:
+            self.state.settling.remove(run)
+        run.jail_until = None
+        self.expect(run, started_ns)
+
+    def _settle_jail(self, run: Run) -> bool:
+        """Its jail is no more: take what process 1 reported for the truth. Returns
+        whether the program was ever started; if not, that is said."""
+        told = jails.read(run)
+        if not run.up and told.started_ns is not None:
+            self._jail_is_up(run, told.started_ns)
+        if run.up:
+            run.status = jails.status_of(run, told)
+            run.lost = run.status is None
+            return True
+        reason = told.refused or jails.last_words(run)
+        if run.stopped and not told.refused:
+            reason = "stopped before it was started"
+        elif run.jail_until is not None and run.jail_until <= time.monotonic():
+            reason = f"its jail was not up within {jails.UP_WITHIN_S:.0f} s"
+        self.log.note(f"F {run.uid} {run.token} {time.time_ns()} {reason}")
+        if run in self.state.settling:
+            self.state.settling.remove(run)
+        self._let_go(run)
+        return False
 
     # -- asking and forcing -----------------------------------------------------------
 
@@ -136,12 +203,24 @@ class Endings:
         run.kill_at = min(kill_at, run.kill_at or kill_at)
         self.log.note(f"T {run.uid} {run.token} {why} {run.kill_at:.3f}")
         if first:
-            for pid in self.everything(run):
-                children.send(pid, signal.SIGTERM)
-                children.send(pid, signal.SIGCONT)
-            if run.group is not None:
-                self.groups.thaw(run.group)
+            self._send_term(run)
         self.due_at = min(self.due_at, _due(run))
+
+    def _send_term(self, run: Run) -> None:
+        for pid in self.programs(run):
+            children.send(pid, signal.SIGTERM)
+            children.send(pid, signal.SIGCONT)
+        if run.group is not None:
+            self.groups.thaw(run.group)
+
+    def programs(self, run: Run) -> list[int]:
+        """Its living processes, without those that only make its jail."""
+        if not run.jailed:
+            return self.everything(run)
+        if not run.up:
+            return []
+        own = (run.pid, jails.process_1_of(run))
+        return [pid for pid in self.everything(run) if pid not in own]
 
     def everything(self, run: Run) -> list[int]:
         if run.group is not None:
@@ -160,9 +239,12 @@ class Endings:
 
     def signal(self, uid: str, number: int) -> None:
         run = self.state.runs.get(uid)
-        if run is not None and run.pid and self._is_itself(run):
+        if run is None or not run.pid or not self._is_itself(run):
+            return
+        pid = jails.program_of(run) if run.jailed else run.pid
+        if pid:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(run.pid, number)
+                os.killpg(pid, number)
 
     def kill(self, run: Run) -> None:
         if run.group is not None:
@@ -173,9 +255,17 @@ class Endings:
 
     # -- deadlines --------------------------------------------------------------------
 
-    def expect(self, run: Run, now: float) -> None:
-        """It runs from now on: look at its output on a grid, so that many runs share
-        one pass, and keep its time limit."""
+    def expect(self, run: Run, at_ns: int) -> None:
+        """It runs, as the log says from now on: look at its output on a grid, so that
+        many runs share one pass, and keep its limits of time and CPU."""
+        now = time.monotonic()
+        run.up = True
+        self.log.note(
+            f"S {run.uid} {run.token} {at_ns} {run.pid} {run.begun} {now:.3f} "
+            f"{run.slot or '-'}"
+        )
+        if run.group is not None:
+            self.groups.limit_cpu(run.group, run.cpu)
         if run.time_limit_s is not None:
             run.limit_at = now + run.time_limit_s
         run.look_at = next_look(now, LOOK_EVERY_S)
@@ -193,6 +283,8 @@ class Endings:
             if run.status is not None or run.lost:
                 self.finish(run, now)
                 continue
+            if run.jail_until is not None and run.jail_until <= now:
+                self.kill(run)
             if run.kill_at is not None and run.kill_at <= now:
                 self.kill(run)
                 run.kill_at = now + 1.0  # again, should anything have slipped through
@@ -204,6 +296,8 @@ class Endings:
                 run.look_at = next_look(now, every_s)
         for run in self.state.runs.values():
             self.due_at = min(self.due_at, _due(run))
+        if self.state.settling:
+            self.due_at = min(self.due_at, now + SETTLING_AGAIN_S)
 
 
 def _due(run: Run) -> float:

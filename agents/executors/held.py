@@ -14,6 +14,10 @@ NAMES = (
     "time_limit_s",
     "grace_s",
     "output_bytes",
+    "jailed",  # in a sandbox: `pid` is the tool's that made the jail
+    "up",  # its program was started, and the log says so
+    "open_files",
+    "cpu",  # thousandths of a core it may use; None: all there are
     "intent_at",  # seconds since boot: the kernel's clock for process starts
     "pid",  # 0: not started yet, as far as the log knows
     "begun",  # start of the process in clock ticks; with the pid a name for good
@@ -37,6 +41,7 @@ class Run:
         "ending_since",
         "group",
         "holes",
+        "jail_until",
         "look_at",
         "pidfd",
         "written_bytes",
@@ -50,6 +55,10 @@ class Run:
     time_limit_s: float | None
     grace_s: float
     output_bytes: int
+    jailed: bool
+    up: bool
+    open_files: int
+    cpu: int | None
     intent_at: float
     pid: int
     begun: int
@@ -65,17 +74,20 @@ class Run:
     def __init__(self, **facts: Any) -> None:
         self.slot = ""
         self.time_limit_s = self.limit_at = self.kill_at = self.status = None
+        self.cpu = None
+        self.jailed = self.up = False
         self.pid = self.begun = self.peak_bytes = self.slot_ooms = 0
         self.cpu_s = self.slot_cpu_s = self.intent_at = 0.0
         self.stopped = self.timed_out = self.lost = False
         self.grace_s = 10.0
-        self.output_bytes = 0
+        self.output_bytes = self.open_files = 0
         for name, value in facts.items():
             setattr(self, name, value)
         self.adopted = False  # a child of the guard: its exit comes from there
         self.group: Any = None  # cgroups.Slot
         self.pidfd = -1  # of an adopted program, lest the guard dies too
         self.ending_since: float | None = None  # main program over, others not yet
+        self.jail_until: float | None = None  # by then its jail must be up
         self.look_at = 0.0  # when to look at what is left, or at the output, next
         # stream -> the hole in it; None: there is none yet
         self.holes: dict[str, tuple[int, int] | None] = {}

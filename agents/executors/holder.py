@@ -38,6 +38,8 @@ from agents.executors.starts import Starts, check, check_kinds
 
 Answer = dict[str, Any] | None
 LOOK_HOME_EVERY_S = 5.0
+QUIET_S = 0.03  # without a start, then there is time to prepare the next
+PREPARE_EVERY_S = 0.002
 WAKE_EVERY_S = 0.004  # while busy: readers take the news in batches
 ROTATE_BYTES = 16 << 20  # a new holder reads the newest file: 0.1 s
 
@@ -60,6 +62,7 @@ class Holder:
         self.state = state
         for run in state.strangers:
             self.clients.listen_to(run.pidfd)
+        self.clients.listen_to(state.jails.news)
         self.asked: deque[tuple[Client, list[dict[str, Any]], bool]] = deque()
         self.does = {
             "start": self._start,
@@ -76,7 +79,7 @@ class Holder:
             "end": self._end,
             "renew": self._renew,
         }
-        self.woken_at = 0.0
+        self.woken_at = self.prepare_at = 0.0
         self.look_home_at = time.monotonic() + LOOK_HOME_EVERY_S
         self.poked = True  # the guard may have written before we listened
         self.leaving = False
@@ -111,6 +114,8 @@ class Holder:
                 self.poked = False
                 self.endings.see_strays()
             self.endings.see_strangers()
+            if self.state.settling:
+                self.endings.see_jails()
             self.endings.keep_deadlines(time.monotonic())
             if os.getppid() != self.guard:
                 self.become_guard()
@@ -119,12 +124,24 @@ class Holder:
             if self.log.is_full():
                 self.log.begin(list(self.runs.values()))
             self.wake_readers()
+            self.prepare()
 
     def _timeout_s(self) -> float | None:
         if self.asked or (self.leaving and not self.runs):
             return 0
         due = min(self.look_home_at, self.endings.next_deadline() or inf)
+        if not self.starts.ready.is_full:
+            due = min(due, self.prepare_at)
         return max(0.0, due - time.monotonic())
+
+    def prepare(self) -> None:
+        """Make a folder for a run to come, when nothing else is to do."""
+        now = time.monotonic()
+        if self.asked:
+            self.prepare_at = now + QUIET_S
+        elif now >= self.prepare_at and not self.starts.ready.is_full:
+            self.starts.ready.make_one()
+            self.prepare_at = now + PREPARE_EVERY_S
 
     def leave_if_homeless(self) -> None:
         """Our folder was deleted: nobody can ask about our runs, so they end."""
@@ -186,7 +203,13 @@ class Holder:
 
     def _about(self, client: Client, request: dict[str, Any]) -> Answer:
         can = self.starts.capabilities()
-        return {"version": VERSION, "pid": os.getpid(), "guard": self.guard, "can": can}
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "guard": self.guard,
+            "can": can,
+            "absent": self.starts.absent(),
+        }
 
     def _end(self, client: Client, request: dict[str, Any]) -> Answer:
         self.leaving = not (self.runs or self.asked)
@@ -199,6 +222,7 @@ class Holder:
         """A few milliseconds of starts, then back to whoever else asks."""
         until = time.monotonic() + WAKE_EVERY_S
         while self.asked and time.monotonic() < until:
+            self.prepare_at = time.monotonic() + QUIET_S
             client, specs, durable = self.asked[0]
             if specs:
                 self.starts.start(specs.pop(), durable=durable)

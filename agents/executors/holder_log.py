@@ -7,11 +7,12 @@ then: the newest alone is enough to go on from. One process writes, any may read
     H boot pid ns                   a holder begins
     K {json}                        a run carried over from the file before
     I uid token {json}              about to start it
+    J uid token pid begun           its jail is being made
     N uid token                     settled after a crash: it was not started
     S uid token ns pid begun mono slot   started
     F uid token ns reason           could not be started
     T uid token why kill_at         asked to end ("stop" or "limit")
-    L uid token output_bytes        its limit of output was changed
+    L uid token output_bytes open_files cpu   its limits were changed
     X uid token status cpu peak     its program is over; others of it may not be
     E uid token ns status flags cpu peak  nothing of it is left (flags: o, t, s, l)
 """
@@ -102,27 +103,35 @@ class Known:
         if run is None or run.token != int(f[1]):
             if kind == "F":
                 self._end(f[0], int(f[1]))
-        elif kind == "S":
-            run.pid, run.begun = int(f[3]), int(f[4])
-            if run.time_limit_s is not None:
-                run.limit_at = float(f[5]) + run.time_limit_s
-        elif kind == "T":
-            run.stopped |= f[2] == "stop"
-            run.timed_out |= f[2] == "limit"
-            run.kill_at = float(f[3])
-        elif kind == "L":
-            run.output_bytes = int(f[2])
-        elif kind == "X":
-            run.status, run.cpu_s, run.peak_bytes = int(f[2]), float(f[3]), int(f[4])
         elif kind in "NFE":
             del self.runs[f[0]]
             if kind != "N":
                 self._end(f[0], int(f[1]))
+        else:
+            _take_fact(run, kind, f)
 
     def _end(self, uid: str, token: int) -> None:
         self.over[uid] = token
         if len(self.over) > MOST_OVER:
             del self.over[next(iter(self.over))]
+
+
+def _take_fact(run: Run, kind: str, f: list[str]) -> None:
+    if kind == "S":
+        run.pid, run.begun, run.up = int(f[3]), int(f[4]), True
+        if run.time_limit_s is not None:
+            run.limit_at = float(f[5]) + run.time_limit_s
+    elif kind == "J":
+        run.pid, run.begun = int(f[2]), int(f[3])
+    elif kind == "T":
+        run.stopped |= f[2] == "stop"
+        run.timed_out |= f[2] == "limit"
+        run.kill_at = float(f[3])
+    elif kind == "L":
+        run.output_bytes, run.open_files = int(f[2]), int(f[3])
+        run.cpu = None if f[4] == "-" else int(f[4])
+    elif kind == "X":
+        run.status, run.cpu_s, run.peak_bytes = int(f[2]), float(f[3]), int(f[4])
 
 
 def load(folder: str) -> Known:

@@ -6,7 +6,7 @@ import errno
 import resource
 from typing import Any
 
-from agents.executors import children
+from agents.executors import children, sandbox
 from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
@@ -38,7 +38,7 @@ class Live:
         if run.group is None or self.groups.freezer is None:
             return {"refused": f"cannot be frozen: {NO_FREEZER}"}
         try:
-            return {"done": bool(run.pid) and self.groups.freeze(run.group)}
+            return {"done": run.up and self.groups.freeze(run.group)}
         except OSError as error:
             return {"refused": f"cannot be frozen: {error}"}
 
@@ -63,21 +63,23 @@ class Live:
 
     def _relimit(self, run: Run, limits: dict[str, Any]) -> None:
         if run.group is not None:
-            self.groups.limit(
-                run.group, limits["memory"], limits["weight"], limits["pids"]
-            )
-            self.groups.limit_cpu(run.group, limits["cpu"])
-        for pid in self.endings.everything(run):
-            limit_open_files(pid, limits["open_files"])
-        if limits["output_bytes"] != run.output_bytes:
-            run.output_bytes = limits["output_bytes"]
-            self.log.note(f"L {run.uid} {run.token} {run.output_bytes}")
+            memory, pids = own_limits(run, limits)
+            self.groups.limit(run.group, memory, limits["weight"], pids)
+            if run.up:
+                self.groups.limit_cpu(run.group, limits["cpu"])
+        run.cpu = limits["cpu"]
+        if limits["open_files"] != run.open_files:
+            for pid in self.endings.programs(run):
+                limit_open_files(pid, limits["open_files"])
+        run.open_files, run.output_bytes = limits["open_files"], limits["output_bytes"]
+        said = f"{run.output_bytes} {run.open_files} {run.cpu or '-'}"
+        self.log.note(f"L {run.uid} {run.token} {said}")
 
     def usage(self, uid: str) -> dict[str, Any] | None:
         run = self.state.runs.get(uid)
         if run is None or not run.pid:
             return None
-        pids = self.endings.everything(run)
+        pids = self.endings.programs(run)
         read, written = _moved_bytes(pids)
         found: dict[str, Any] = {
             "cpu_seconds": None,
@@ -106,6 +108,15 @@ class Live:
         if run is None or run.ending_since is not None or run.stopped or run.timed_out:
             return None
         return run
+
+
+def own_limits(run: Run, limits: dict[str, Any]) -> tuple[int | None, int]:
+    """Memory and processes of its group: what a jail needs itself comes on top."""
+    memory, pids = limits["memory"], limits["pids"]
+    if run.jailed:
+        memory = None if memory is None else memory + sandbox.OWN_BYTES
+        pids += sandbox.OWN_PROCESSES
+    return memory, pids
 
 
 def limit_open_files(pid: int, count: int) -> None:

@@ -48,7 +48,7 @@ class ProcessExecutor:
     """
 
     name: ClassVar[str] = "subprocess"
-    environments: ClassVar[tuple[str, ...]] = ("subprocess",)
+    environments: ClassVar[tuple[str, ...]] = ("subprocess", "sandbox")
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = Path(folder).absolute()
@@ -128,7 +128,8 @@ class ProcessExecutor:
     # -- beyond the protocol ----------------------------------------------------------
 
     def about(self) -> dict[str, Any]:
-        """The holder's and the guard's pid, and what they can do."""
+        """The holder's and the guard's pid, what they can do, and why an environment
+        is absent."""
         return self._ask({"about": True})
 
     def renew(self) -> None:
@@ -286,6 +287,9 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         raise BadSpec(f"not a uid: {spec.uid!r}")
     if not spec.folder.is_absolute():
         raise BadSpec(f"not an absolute folder: {spec.folder}")
+    if spec.environment not in ProcessExecutor.environments:
+        raise BadSpec(f"not an environment of the holder: {spec.environment}")
+    container = spec.container
     return {
         **_limits(spec.limits),
         "uid": spec.uid,
@@ -296,6 +300,12 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         "time_limit_s": spec.time_limit_s,
         "grace_s": spec.grace_s,
         "run_as": spec.run_as,
+        "environment": spec.environment,
+        "mounts": [[one.source, one.target, one.read_only] for one in spec.mounts],
+        "network": container.network if container else "none",
+        "image": container.image if container else "",
+        "gpus": list(spec.gpus),
+        "disk": spec.limits.disk_bytes,
     }
 
 

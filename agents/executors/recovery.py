@@ -10,7 +10,15 @@ from __future__ import annotations
 import os
 import time
 
-from agents.executors import cgroup_trees, cgroups, children, spawn, strangers, strays
+from agents.executors import (
+    cgroup_trees,
+    cgroups,
+    children,
+    jails,
+    spawn,
+    strangers,
+    strays,
+)
 from agents.executors.held import Run
 from agents.executors.holder_folder import node_name
 from agents.executors.holder_log import Log, boot_id, load
@@ -39,6 +47,9 @@ def recover(folder: str, lock_fd: int, log: Log, guard: int) -> State:
             state.forget(run)
         elif run.pid or settle_intent(run, log, state, guard):
             place(run, state, guard, pidfds)
+            if run.jailed and not run.up:
+                run.jail_until = time.monotonic() + jails.UP_WITHIN_S
+                state.settling.append(run)
     return state
 
 
@@ -87,7 +98,8 @@ def settle_intent(run: Run, log: Log, state: State, guard: int) -> bool:
         run.begun = _begun(pid)
     else:
         pid = _ended_unseen(run, state)
-    if not pid and spawn.left_traces(run.folder, run.token):
+    ran = not run.jailed or jails.read(run).started_ns is not None
+    if not pid and ran and spawn.left_traces(run.folder, run.token):
         run.lost = run.adopted = True  # it ran, and how it ended nobody saw
         return False
     if not pid:
@@ -99,7 +111,11 @@ def settle_intent(run: Run, log: Log, state: State, guard: int) -> bool:
             state.groups.give_back(run.group)
         return False
     run.pid = pid
+    if run.jailed:
+        log.note(f"J {run.uid} {run.token} {pid} {run.begun}")
+        return True
     mono = time.monotonic()
+    run.up = True
     if run.time_limit_s is not None:
         run.limit_at = mono + run.time_limit_s
     log.note(

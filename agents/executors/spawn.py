@@ -8,13 +8,14 @@ is race-free (the program is inside from its first instruction) and cheap.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import resource
 import signal
 from typing import Any
 
-PATH_WHEN_NONE = "/usr/local/bin:/usr/bin:/bin"
+from agents.executors.jail_init import Refused, explain, find_program
+from agents.executors.ready_folders import ReadyFolders
+
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
 STREAMS = [
     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -24,16 +25,14 @@ STREAMS = [
 DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
-class Refused(Exception):
-    """The program cannot be started; the text is for people."""
-
-
 class RanAlready(Exception):
     """Its attempt file exists: this token was used, whatever became of it."""
 
 
-def make_folder(folder: str) -> bool:
+def make_folder(folder: str, ready: ReadyFolders | None = None) -> bool:
     """The run's folder with work/ in it. Returns whether the folder is new."""
+    if ready is not None and ready.take(folder):
+        return True
     try:
         os.mkdir(folder, 0o700)
         new = True
@@ -106,30 +105,6 @@ def left_traces(folder: str, token: int) -> bool:
     return attempts == [f"attempt-{token}"] and os.path.exists(f"{folder}/out")
 
 
-def find_program(name: str, env: dict[str, str], work: str) -> str:
-    """The file that `name` means, looked up in the run's own PATH. Raises Refused."""
-    if not name:
-        raise Refused("no program named")
-    if "/" in name:
-        candidates = [name]
-    else:
-        places = env.get("PATH") or PATH_WHEN_NONE
-        candidates = [os.path.join(place or ".", name) for place in places.split(":")]
-    denied = ""
-    for candidate in candidates:
-        full = os.path.join(work, candidate)
-        if not os.path.isfile(full):
-            continue
-        if os.access(full, os.X_OK):
-            return candidate
-        denied = candidate
-    if denied:
-        raise Refused(f"not executable: {denied}")
-    if "/" in name and os.path.isdir(os.path.join(work, name)):
-        raise Refused(f"is a folder, not a program: {name}")
-    raise Refused(f"no such program: {name}")
-
-
 def spawn(spec: dict[str, Any], name: str) -> int:
     """Start the program in its folder and return its pid. Raises Refused."""
     work = f"{spec['folder']}/work"
@@ -154,16 +129,6 @@ def spawn(spec: dict[str, Any], name: str) -> int:
         raise Refused(f"cannot be passed to a program: {error}") from None
     finally:
         os.chdir("/")
-
-
-def explain(error: OSError, program: str) -> str:
-    if error.errno == errno.ENOENT:
-        return f"cannot start {program}: it or its interpreter does not exist"
-    if error.errno == errno.ENOEXEC:
-        return f"cannot start {program}: not a program (a script needs its #! line)"
-    if error.errno == errno.E2BIG:
-        return f"cannot start {program}: arguments and environment are too long"
-    return f"cannot start {program}: {os.strerror(error.errno or 0)}"
 
 
 def _spawn_as(

@@ -10,7 +10,8 @@ from agents.executors import abilities, children, spawn
 from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
-from agents.executors.live import LIMITS
+from agents.executors.live import LIMITS, own_limits
+from agents.executors.ready_folders import ReadyFolders
 from agents.executors.spawn import RanAlready
 from agents.executors.state import State
 
@@ -22,6 +23,9 @@ IN_INTENT = (
     "time_limit_s",
     "grace_s",
     "output_bytes",
+    "open_files",
+    "jailed",
+    "cpu",
     "intent_at",
 )
 
@@ -36,6 +40,12 @@ FACTS: dict[str, tuple[type, ...]] = {
     "time_limit_s": (int, float, type(None)),
     "grace_s": (int, float),
     "run_as": (str, type(None)),
+    "environment": (str,),
+    "mounts": (list,),
+    "network": (str,),
+    "image": (str,),
+    "gpus": (list,),
+    "disk": (int, type(None)),
 }
 
 
@@ -59,9 +69,17 @@ class Starts:
         self.endings = endings
         self.groups = state.groups
         self.open_files = spawn.OpenFiles()
+        self.ready = ReadyFolders(state.folder)
 
     def capabilities(self) -> dict[str, dict[str, Any]]:
-        return abilities.of_environments(self.groups.capabilities())
+        jails = self.state.jails
+        jails.find_out()
+        return abilities.of_environments(self.groups.capabilities(), jails.tool)
+
+    def absent(self) -> dict[str, str]:
+        """Why an environment does not work here, by its name."""
+        why_not = self.state.jails.why_not
+        return {"sandbox": why_not} if why_not else {}
 
     def refuse(self, spec: dict[str, Any], reason: str) -> None:
         said = " ".join(reason.split())
@@ -79,10 +97,13 @@ class Starts:
             time_limit_s=spec["time_limit_s"],
             grace_s=spec["grace_s"],
             output_bytes=spec["output_bytes"],
+            open_files=spec["open_files"],
+            jailed=spec["environment"] == "sandbox",
+            cpu=spec["cpu"],
             intent_at=time.clock_gettime(time.CLOCK_BOOTTIME),
         )
         try:
-            is_new = spawn.make_folder(run.folder)
+            is_new = spawn.make_folder(run.folder, self.ready)
             if not is_new and spawn.highest_attempt(run.folder) > run.token:
                 return self.refuse(spec, "a later attempt was started here")
             self._begin(run, spec, durable=durable)
@@ -110,7 +131,8 @@ class Starts:
         return seen < token
 
     def _begin(self, run: Run, spec: dict[str, Any], *, durable: bool) -> None:
-        slot = self.groups.take(spec["memory"], spec["weight"], spec["pids"])
+        memory, pids = own_limits(run, spec)
+        slot = self.groups.take(memory, spec["weight"], pids)
         run.group = slot
         if slot is not None:
             run.slot, run.slot_cpu_s, run.slot_ooms = slot.name, slot.cpu_s, slot.ooms
@@ -126,17 +148,14 @@ class Starts:
             if slot is not None:
                 self.groups.give_back(slot)
             raise
-        at_ns, mono = time.time_ns(), time.monotonic()
+        at_ns = time.time_ns()
         seen = children.stat(run.pid)
         run.begun = seen.begun if seen else 0
         self.state.by_pid[run.pid] = run
-        self.endings.expect(run, mono)
-        self.log.note(
-            f"S {run.uid} {run.token} {at_ns} {run.pid} {run.begun} {mono:.3f} "
-            f"{run.slot or '-'}"
-        )
-        if slot is not None:
-            self.groups.limit_cpu(slot, spec["cpu"])
+        if run.jailed:
+            self.endings.await_jail(run)
+        else:
+            self.endings.expect(run, at_ns)
 
     def _spawn_inside(self, run: Run, spec: dict[str, Any]) -> int:
         files = spec["open_files"]
@@ -144,6 +163,8 @@ class Starts:
         try:
             if run.group is not None:
                 self.groups.enter(run.group)
+            if run.jailed:
+                return self.state.jails.spawn(run, spec)
             pid = spawn.spawn(spec, run.name)
         finally:
             if run.group is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.executors.cgroups import Groups
 from agents.executors.held import Run
 from agents.executors.holder_log import MOST_OVER
+from agents.executors.jails import Jails
 
 
 class State:
@@ -13,10 +14,12 @@ class State:
     ) -> None:
         self.folder = folder
         self.groups = groups
+        self.jails = Jails(folder)
         self.runs = runs  # by uid; from the intent to start until nothing is left
         self.by_pid: dict[int, Run] = {}  # children of ours, until reaped
         self.adopted: dict[int, Run] = {}  # children of the guard
         self.strangers: list[Run] = []  # neither, but we have their pidfds
+        self.settling: list[Run] = []  # their jails are being made
         self.over = over  # uid -> token of runs that ended, the latest of them
 
     def forget(self, run: Run) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agents.executors.base import BadSpec, LaunchSpec
+from agents.executors.jail_init import Refused, find_program
 from agents.executors.process import UID
-from agents.executors.spawn import WRITE, Refused, find_program
+from agents.executors.spawn import WRITE
 from agents.executors.systemd_end import NO_START
 
 MOST_ARGUMENT_BYTES = 128 << 10  # the kernel's own bound for one string

@@ -19,6 +19,7 @@ from agents.executors import spawn
 from agents.executors.base import Ended, LaunchSpec, NotStarted, Unavailable
 from agents.executors.engine_log import EngineLog
 from agents.executors.holder_log import boot_id
+from agents.executors.jail_init import Refused
 from agents.executors.systemd_bus import Bus, Changed, Event, JobOver, Refusal, Removed
 from agents.executors.systemd_groups import Group, Hierarchies
 from agents.executors.systemd_launch import hand_over, program_of
@@ -88,7 +89,7 @@ class Units:
             self._begin(spec)
         except spawn.RanAlready:  # and our log has forgotten how it ended
             self.lose(spec.uid, spec.token)
-        except (spawn.Refused, OSError, ValueError) as error:
+        except (Refused, OSError, ValueError) as error:
             self._refuse(spec, str(error))
 
     def _is_due(self, spec: LaunchSpec) -> bool:
@@ -118,11 +119,9 @@ class Units:
         try:
             facts["program"] = program_of(spec)
             if spec.run_as and self.user is not None:
-                raise spawn.Refused(
-                    f"cannot run as {spec.run_as}: the node is not root"
-                )
+                raise Refused(f"cannot run as {spec.run_as}: the node is not root")
             hand_over(spec, user)
-        except (spawn.Refused, OSError) as error:
+        except (Refused, OSError) as error:
             refused = error  # once we know that it is not an old attempt
         self.log.ask(spec.uid, spec.token, facts)
         fence = f"{self.folder}/attempt"

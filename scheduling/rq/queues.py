@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from rq import Queue
-from rq.job import JobStatus
+from django_rq.queues import DjangoRQ, get_queue
 
 from agents import redis
-from scheduling.rq.job import SignedJob, SignedSerializer
+from scheduling.rq.job import SignedJob, carried
 
 HOUSEKEEPING = "housekeeping"
+HOUSEKEEP = "scheduling.rq.jobs.housekeep"
+LAUNCH = "scheduling.rq.jobs.launch_runs"
 LAUNCH_TTL_S = 120  # a launch nobody took by then is back in the queue long since
 
 
-def queue(name: str) -> Queue:  # type: ignore[no-any-unimported]
-    return Queue(
-        name,
-        connection=redis.connection(),
-        serializer=SignedSerializer,
-        job_class=SignedJob,
-    )
+class SignedQueue(DjangoRQ):  # type: ignore[misc,no-any-unimported]
+    """A queue of ours, whoever makes it: the dashboard too must read our jobs."""
+
+    job_class = SignedJob
+
+
+@cache
+def queue(name: str) -> SignedQueue:  # type: ignore[no-any-unimported]
+    """One of ours, by its name. Its connection is this process's, with its time-outs.
+
+    Raises KeyError for a name that is not in RQ_QUEUES.
+    """
+    found: SignedQueue = get_queue(name, connection=redis.connection())
+    return found
 
 
 def launch_queue(node: str) -> str:
@@ -33,17 +42,9 @@ def send_launch(node: str, batch: Sequence[tuple[int, int]]) -> None:
     Raises redis.RedisError; the runs then go back to the queue by their age.
     """
     to = queue(launch_queue(node))
-    job = to.create_job(
-        "scheduling.rq.jobs.launch_runs",
-        args=(list(batch),),
-        result_ttl=0,
-        failure_ttl=0,
-        status=JobStatus.QUEUED,
-    )
-    job.origin = to.name
+    job_id = carried(LAUNCH, (list(batch),), origin=to.name)
     with to.connection.pipeline(transaction=False) as pipe:  # one round trip
         pipe.sadd(to.redis_queues_keys, to.key)
-        job.save(pipeline=pipe)
-        pipe.expire(job.key, LAUNCH_TTL_S)
-        to.push_job_id(job.id, pipeline=pipe)
+        to.push_job_id(job_id, pipeline=pipe)
+        pipe.expire(to.key, LAUNCH_TTL_S)
         pipe.execute()

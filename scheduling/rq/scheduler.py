@@ -13,12 +13,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq_scheduler import Scheduler
+from rq_scheduler.utils import rationalize_until
 
 from agents import redis
 from scheduling.housekeeping import CHORES
@@ -61,7 +63,7 @@ class PreciseScheduler(Scheduler):  # type: ignore[misc,no-any-unimported]
     wake_key = "kos:scheduler:wake"
     job_class = SignedJob
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, **shown_by_django_rq: Any) -> None:
         super().__init__(queue_name=queues.HOUSEKEEPING, connection=connection)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{self.name}"
         self.claim = connection.register_script(CLAIM)
@@ -80,6 +82,33 @@ class PreciseScheduler(Scheduler):  # type: ignore[misc,no-any-unimported]
         self.connection.zadd(self.scheduled_jobs_key, {job.id: at})
         self.connection.publish(self.wake_key, repr(at))
         return job
+
+    def get_jobs(
+        self,
+        until: Any = None,
+        with_times: bool = False,
+        offset: int | None = None,
+        length: int | None = None,
+    ) -> Iterator[Any]:
+        """What waits for its time, the chores among it, for people to look at. (The
+        stock one takes away what it cannot read.)"""
+        latest = "+inf" if until is None else rationalize_until(until)
+        waiting = self.connection.zrangebyscore(
+            self.scheduled_jobs_key, 0, latest, offset, length, withscores=True
+        )
+        for member, score in waiting:
+            if (job := self._shown(member.decode())) is not None:
+                at = datetime.fromtimestamp(score, UTC).replace(tzinfo=None)
+                yield (job, at) if with_times else job
+
+    def _shown(self, member: str) -> Any:
+        housekeeping = queues.queue(queues.HOUSEKEEPING)
+        if member.startswith(PERIODIC):
+            name = member.removeprefix(PERIODIC)
+            return housekeeping.create_job(queues.HOUSEKEEP, args=(name,))
+        with suppress(NoSuchJobError, DeserializationError, Forged):
+            return SignedJob.fetch(member, self.connection, housekeeping.serializer)
+        return None
 
     def ensure_chores(self) -> None:
         """Enter every chore that is not there: at first, and after a lost Redis."""
@@ -141,7 +170,7 @@ class PreciseScheduler(Scheduler):  # type: ignore[misc,no-any-unimported]
         if chore is None:  # an older version knew it
             return
         queues.queue(queues.HOUSEKEEPING).enqueue_call(
-            "scheduling.rq.jobs.housekeep", args=(name,), result_ttl=0
+            queues.HOUSEKEEP, args=(name,), result_ttl=0
         )
         following = {f"{PERIODIC}{name}": now_s + chore.every_s}
         self.connection.zadd(self.scheduled_jobs_key, following, nx=True)

@@ -123,6 +123,7 @@ DOORS: dict[str, Callable[[World], Any]] = {
     "SR009": fifty(user="user{n}"),
     "SR010": fifty(HTTP_X_FORWARDED_FOR="1.2.3.{n}"),
     "SR011": get_as("viewer", "/admin/"),
+    "SR012": get_as("viewer", "/admin/django_rq/dashboard/"),
     "SR013": get_as("", "/metrics"),
     "SR014": get_as("", AGENTS),
     "SR015": start_as_viewer,

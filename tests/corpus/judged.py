@@ -21,7 +21,6 @@ CASES = {
     "PD013": "artefacts are not built",
     "PD014": "archives of runs are not built",
     "PD015": "there is no CSV export",
-    "SR012": "there is no RQ dashboard",
     "SR019": "webhook secrets are not built",
     "SR020": "user calendars are not built",
     "SR026": "a user's own profile cannot be changed here",

@@ -8,8 +8,7 @@ import pytest
 
 from agents import agent_registry, live_config
 from agents.executors.base import Ended
-from agents.executors.fake import FakeExecutor
-from agents.models import Node
+from agents.models import Node, NodeLog
 from monitor import retention
 from scheduling import (
     agent_control,
@@ -86,7 +85,7 @@ def test_scheduler_mode_decides_who_is_first(make_agent, mode, first) -> None:
 def test_heartbeat_interval_is_how_often_a_node_tells_that_it_lives() -> None:
     set_key("heartbeat_interval", 7)
     beats = []
-    process = NodeProcess("n1", FakeExecutor(), [lambda *beat: beats.append(beat)])
+    process = NodeProcess("n1", [], [lambda *beat: beats.append(beat)])
     assert process.beat_once() == 7
     assert len(beats) == 1
     assert Node.objects.get(name="n1").heartbeat_at != NOON
@@ -153,7 +152,7 @@ def test_reschedule_on_crash_decides_whether_lost_work_runs_again(
     run.refresh_from_db()
     launch.begin([(run.pk, run.token)], node="n1", now=NOON)
     lost = Ended(run.uid, run.token, 0, exit_code=None, signal=None, lost=True)
-    endings.apply([lost], node=node, offset=1, now=NOON)
+    endings.apply([lost], log=log_of(node), offset=1, now=NOON)
     assert Run.objects.count() == runs_after
 
 
@@ -167,6 +166,10 @@ def test_a_lost_persistent_agent_stays_down_when_rescheduling_is_off(
     run.refresh_from_db()
     launch.begin([(run.pk, run.token)], node="n1", now=NOON)
     lost = Ended(run.uid, run.token, 0, exit_code=None, signal=None, lost=True)
-    endings.apply([lost], node=node, offset=1, now=NOON)
+    endings.apply([lost], log=log_of(node), offset=1, now=NOON)
     agent_control.want_persistent(now=NOON, reschedule_on_crash=False)
     assert agent.runs.count() == 1
+
+
+def log_of(node: Node) -> NodeLog:
+    return NodeLog.objects.get_or_create(node=node, executor="subprocess")[0]

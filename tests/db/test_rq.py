@@ -79,7 +79,7 @@ def test_a_forged_job_runs_nothing(node, tmp_path: Path) -> None:
 
 
 def test_a_signed_job_of_another_function_is_refused() -> None:
-    queue = queues.queue("any")
+    queue = queues.queue("launch:any")
     job = queue.create_job("os.getcwd")
     with pytest.raises(Forged, match="not an entry point"):
         job.perform()
@@ -94,7 +94,7 @@ def test_a_changed_payload_is_noticed() -> None:
 
 
 def test_callbacks_written_into_a_job_are_dropped() -> None:
-    queue = queues.queue("any")
+    queue = queues.queue("launch:any")
     job = queue.create_job("scheduling.rq.jobs.housekeep", args=("x",))
     job.save()
     redis.connection().hset(job.key, "success_callback_name", "os.getcwd")
@@ -163,3 +163,34 @@ def test_a_chore_is_entered_again_after_redis_lost_everything(
     assert queues.queue(queues.HOUSEKEEPING).count == 1
     jobs.housekeep("sweep")
     assert len(done) == 1
+
+
+def test_a_launch_whose_id_was_tampered_with_starts_nothing(node) -> None:
+    queues.send_launch("n1", [(1, 7)])
+    connection = redis.connection()
+    key = queues.queue(queues.launch_queue("n1")).key
+    id = connection.lpop(key)
+    connection.rpush(key, id[:-4] + b"AAAA", b"carried-x", b"carried-")
+    queues.send_launch("n1", [(2, 9)])
+    work()
+    assert node.batches == [[(2, 9)]]
+
+
+def test_looking_at_a_queue_shows_its_launches_and_takes_none_away(node) -> None:
+    queues.send_launch("n1", [(1, 7)])
+    queue = queues.queue(queues.launch_queue("n1"))
+    (job,) = queue.get_jobs()
+    assert job.func_name == "scheduling.rq.jobs.launch_runs"
+    assert job.args == [[[1, 7]]]
+    assert queue.count == 1
+
+
+def test_what_waits_can_be_looked_at_and_stays(scheduler: PreciseScheduler) -> None:
+    later = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    job = scheduler.enqueue_at(later, "scheduling.rq.jobs.housekeep", "sweep")
+    connection = redis.connection()
+    connection.zadd(scheduler.scheduled_jobs_key, {"every:seal": 1.0, "unknown": 2.0})
+    shown = list(scheduler.get_jobs(with_times=True))
+    assert [list(found.args) for found, _ in shown] == [["seal"], ["sweep"]]
+    assert shown[1] == (job, later.replace(tzinfo=None))
+    assert connection.zcard(scheduler.scheduled_jobs_key) == 3

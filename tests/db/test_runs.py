@@ -12,7 +12,7 @@ from django.db import close_old_connections, connection
 
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.executors.base import Ended, NotStarted, Started
-from agents.models import Event, Node
+from agents.models import Event, Node, NodeLog
 from scheduling import (
     agent_control,
     agent_scheduler,
@@ -61,7 +61,7 @@ def start(run: Run, node: Node, now=NOON) -> Run:
     run.refresh_from_db()
     launch.begin([(run.pk, run.token)], node=node.name, now=now)
     said = Started(run.uid, run.token, int(now.timestamp() * 1e9), {"pid": 1})
-    endings.apply([said], node=node, offset=1, now=now)
+    endings.apply([said], log=log_of(node), offset=1, now=now)
     run.refresh_from_db()
     assert run.state == S.RUNNING
     return run
@@ -70,7 +70,7 @@ def start(run: Run, node: Node, now=NOON) -> Run:
 def end(run: Run, node: Node, now=NOON, **how) -> Run:
     how = {"exit_code": 0, "signal": None, **how}
     said = Ended(run.uid, run.token, int(now.timestamp() * 1e9), **how)
-    endings.apply([said], node=node, offset=2, now=now)
+    endings.apply([said], log=log_of(node), offset=2, now=now)
     run.refresh_from_db()
     return run
 
@@ -146,7 +146,7 @@ def test_what_cannot_start_fails_with_the_reason(run, node) -> None:
     said = NotStarted(
         run.uid, run.token, int(NOON.timestamp() * 1e9), "no such program: x"
     )
-    endings.apply([said], node=node, offset=1, now=NOON)
+    endings.apply([said], log=log_of(node), offset=1, now=NOON)
     run.refresh_from_db()
     assert (run.state, run.reason) == (S.FAILED, "cannot start: no such program: x")
 
@@ -306,3 +306,7 @@ def test_a_result_is_kept_as_the_program_left_it(run, node, result) -> None:
     Path(left).parent.mkdir(parents=True)
     Path(left).write_text(json.dumps(result))
     assert end(run, node).result == result
+
+
+def log_of(node: Node) -> NodeLog:
+    return NodeLog.objects.get_or_create(node=node, executor="subprocess")[0]

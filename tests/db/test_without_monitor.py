@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from django.core.management import call_command
 from agents import agent_registry, sealing
 from agents.executors.base import Ended, Started
-from agents.models import Event, Node
+from agents.models import Event, Node, NodeLog
 from scheduling import agent_scheduler, endings, launch, lease, nodes, runs
 
 call_command("migrate", verbosity=0)
@@ -35,7 +35,7 @@ now = datetime.now(UTC)
 at_ns = int(now.timestamp() * 1e9)
 facts = {"cpu_millis": 2000, "memory_bytes": 10**9, "environments": ["subprocess"]}
 nodes.register("n1", now=now, facts=facts)
-node = Node.objects.get()
+log = NodeLog.objects.create(node=Node.objects.get(), executor="subprocess")
 agent = agent_registry.register(
     {"agent_id": "worker", "exec_env": "subprocess", "entry_point": "/bin/true"},
     actor="user:test", now=now, may_unsandboxed=True,
@@ -46,14 +46,14 @@ assert agent_scheduler.step(token, now=now, per_class=10) == 1
 run.refresh_from_db()
 launch.begin([(run.pk, run.token)], node="n1", now=now)
 happened = [Started(run.uid, run.token, at_ns, {"pid": 1})]
-endings.apply(happened, node=node, offset=1, now=now)
+endings.apply(happened, log=log, offset=1, now=now)
 happened = [Ended(run.uid, run.token, at_ns, exit_code=0, signal=None)]
-endings.apply(happened, node=node, offset=2, now=now)
+endings.apply(happened, log=log, offset=2, now=now)
 run.refresh_from_db()
 nodes.beat("n1", now=now)
 agent_scheduler.housekeep(token, now=now)
 agent_scheduler.seal(token, now=now)
-node.refresh_from_db()
+node = Node.objects.get()
 assert node.usage == {}, "nothing sampled, and nothing needed it"
 assert not Event.objects.filter(seq=None).exists()
 print(run.state)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
 from agents.executors.systemd import SystemdExecutor
+from tests.executors.docker_bench import docker_bench, dockerd  # noqa: F401
 from tests.executors.harness import Bench, clean_up
 from tests.executors.systemd_host import (
     SystemdBench,
@@ -16,13 +19,27 @@ from tests.executors.systemd_host import (
     end_runs,
 )
 
-REAL = ["subprocess", "systemd"]  # every environment that runs real programs
+REAL = [
+    "subprocess",
+    "sandbox",
+    "docker",
+    "systemd",
+]  # every environment that runs real programs
+
+
+def lacks(what: str, reason: str) -> NoReturn:
+    """Skip a test for want of a part of the machine; in CI every part is there."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}: {reason}")
 
 
 def held(tmp_path: Path, environment: str = "subprocess") -> Iterator[Bench]:
     """A bench of one of the holder's environments."""
     executor = ProcessExecutor(tmp_path / "node")
     executor.ensure()
+    absent = executor.about()["absent"]
+    if environment in absent:
+        clean_up(executor)
+        lacks(environment, absent[environment])
     yield Bench(executor, tmp_path / "runs", environment=environment)
     clean_up(executor)
 
@@ -51,6 +68,8 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     environment = request.param
     if environment == "fake":
         yield from faked(tmp_path)
+    elif environment == "docker":
+        yield request.getfixturevalue("docker_bench")
     elif environment == "systemd":
         yield from in_systemd(request.getfixturevalue("systemd_host"), tmp_path)
     else:

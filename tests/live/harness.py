@@ -106,7 +106,10 @@ class Product:
             return False
 
     def has_live_node(self) -> bool:
-        nodes = self.get("nodes/")["items"]
+        try:
+            nodes = self.get("nodes/")["items"]
+        except httpx.TransportError:  # it was the web process of an `up` before
+            return False
         return any(node["state"] == "up" for node in nodes)
 
     def stop(self, signum: int = signal.SIGTERM) -> str:

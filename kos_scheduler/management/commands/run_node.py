@@ -8,10 +8,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.timezone import now
 
-from agents import machine, redis
-from agents.executors.process import ProcessExecutor
+from agents import live_config, machine, redis
 from monitor import resource_manager
 from scheduling import agent_control, node_process, nodes
+from scheduling.local_executors import executors_for
 from scheduling.rq import queues
 from scheduling.rq.job import SignedJob, SignedSerializer
 from scheduling.rq.worker import Launcher
@@ -29,10 +29,12 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str | None, **options: Any) -> None:
         name = name or settings.KOS.nodes.name or machine.node_name()
-        executor = ProcessExecutor(settings.VAR / "node" / name)
-        executor.ensure()
         self.join(name, now())
-        process = node_process.NodeProcess(name, executor, [self.sample])
+        executors = executors_for(
+            settings.VAR / "node" / name,
+            mount_roots=live_config.current().paths.mount_roots,
+        )
+        process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
         process.start()
         self.stdout.write(f"node {name} is running")
@@ -44,7 +46,6 @@ class Command(BaseCommand):
         found = {
             **machine.facts(),
             "gpus": resource_manager.detect_capacity()[2],
-            "environments": ["subprocess"],
         }
         if nodes.register(name, now=at, facts=found):
             agent_control.start_at_boot(now=at)
