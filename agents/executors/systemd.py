@@ -26,6 +26,7 @@ from agents.executors.base import (
     Usage,
 )
 from agents.executors.engine_log import EngineLog
+from agents.executors.systemd_bus import tell_trouble
 from agents.executors.systemd_engine import Engine
 from agents.executors.systemd_groups import Hierarchies
 from agents.executors.systemd_launch import check
@@ -105,9 +106,7 @@ class SystemdExecutor:
         return self._do(self._up().control.usage(uid))
 
     def alive(self) -> dict[str, int]:
-        self._up().units.connected()
-        assert self._log is not None
-        return self._log.alive()
+        return self._up().log.alive()
 
     def read(self, offset: int, *, most_bytes: int) -> tuple[list[Happening], int]:
         self._read_up_to = max(self._read_up_to, offset)
@@ -156,17 +155,19 @@ class SystemdExecutor:
         made: Future[Engine],
     ) -> None:
         asyncio.set_event_loop(loop)
-        engine = Engine(node, str(self.folder), self.bus, log)
-        serving = loop.create_task(engine.serve())
+        loop.set_exception_handler(tell_trouble)
+        engine = loop.run_until_complete(self._make_engine(node, log))
         made.set_result(engine)
         loop.run_forever()
-        left = asyncio.all_tasks(loop) | {serving}
+        loop.run_until_complete(engine.close())
+        left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        engine.close()
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+    async def _make_engine(self, node: str, log: EngineLog) -> Engine:
+        return Engine(node, str(self.folder), self.bus, log)
 
     def _up(self) -> Engine:
         engine = self._engine

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dbus_fast import AuthError, InvalidAddressError, Message, MessageType, Variant
+from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
@@ -31,7 +31,21 @@ HEARD = (
     f"member='PropertiesChanged',path_namespace='{PATH}/unit'",
     f"type='signal',sender='{DBUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'",
 )
+# the bus itself answers so when systemd is away, or goes before it has answered
+NOBODY = {
+    f"{DBUS}.Error.{name}"
+    for name in (
+        "Disconnected",
+        "LimitsExceeded",
+        "NameHasNoOwner",
+        "NoReply",
+        "ServiceUnknown",
+        "Timeout",
+        "TimedOut",
+    )
+}
 ANSWER_WITHIN_S = 20.0  # systemd answers in milliseconds; a reload takes seconds
+CLOSED_WITHIN_S = 2.0
 
 Property = tuple[str, str, Any]  # name, D-Bus signature, value
 
@@ -118,6 +132,10 @@ class Bus:
         self._wire.disconnect()
         self.lost.set()
 
+    async def closed(self) -> None:
+        """Return when nothing of the connection is left."""
+        await asyncio.wait({self._watching}, timeout=CLOSED_WITHIN_S)
+
     async def listen(self) -> None:
         """Hear from now on what systemd tells. Raises as `call`."""
         self._wire.add_message_handler(self._take)
@@ -150,6 +168,8 @@ class Bus:
             )
         finally:
             losing.cancel()
+            answering.add_done_callback(_hush)
+        if not done:
             answering.cancel()
         if answering not in done:
             raise Unavailable(f"systemd did not answer {message.member}")
@@ -162,6 +182,8 @@ class Bus:
             raise Unavailable("the connection to systemd broke")
         if reply.message_type is MessageType.ERROR:
             text = str(reply.body[0]) if reply.body else ""
+            if reply.error_name in NOBODY:
+                raise Unavailable(f"systemd is not there to answer: {text}")
             raise Refusal(reply.error_name or "", text)
         return list(unpack_variants(reply.body))
 
@@ -174,6 +196,20 @@ class Bus:
         event = _event(message)
         if event is not None:
             self._heard(event)
+
+
+def _hush(answering: asyncio.Task[Message]) -> None:
+    """Its error, should it have one yet, is that of the connection."""
+    if not answering.cancelled():
+        answering.exception()
+
+
+def tell_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception handler for the loop: the library leaves the error of a write into
+    a broken connection to nobody, and that it broke is known."""
+    is_of_a_task = isinstance(context.get("future"), asyncio.Task)
+    if is_of_a_task or not isinstance(context.get("exception"), OSError | EOFError):
+        loop.default_exception_handler(context)
 
 
 def _event(message: Message) -> Event | None:
@@ -228,7 +264,7 @@ async def connect(bus: str, heard: Callable[[Event], None]) -> Bus:
         wire = await asyncio.wait_for(
             MessageBus(bus_address=address).connect(), ANSWER_WITHIN_S
         )
-    except (OSError, AuthError, InvalidAddressError, TypeError) as error:
+    except Exception as error:  # of many kinds when it breaks half-way
         raise Unavailable(
             f"no systemd to be reached at {address} ({error}): start systemd and "
             "D-Bus there, or run these agents in another environment"
@@ -236,7 +272,10 @@ async def connect(bus: str, heard: Callable[[Event], None]) -> Bus:
     connection = Bus(wire, heard)
     try:
         await connection.listen()
-    except (Unavailable, Refusal) as error:
+    except BaseException as error:  # cancelled, too
         connection.close()
+        await connection.closed()
+        if not isinstance(error, Unavailable | Refusal):
+            raise
         raise Unavailable(f"no systemd behind the bus at {address}: {error}") from None
     return connection

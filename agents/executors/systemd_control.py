@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict
 
 from agents.executors.base import BadSpec, Limits, Usage
 from agents.executors.systemd_bus import Refusal
@@ -124,18 +124,17 @@ class Control:
         run = self.units.find(uid)
         if run is None or not await self._has_begun(run):
             return
-        most = limits.memory_bytes
-        before = run.facts.get("memory")
+        most, before = limits.memory_bytes, run.limits
         held = run.group.held_bytes()
         if most is not None and held > most:
             raise BadSpec(f"{held} bytes of memory are in use, more than {most}")
         await self._cap(run, limits)
         if not await self._is_capped(run, most):
-            await self._cap(run, replace(limits, memory_bytes=before))
+            await self._cap(run, before)
             raise BadSpec(f"the kernel refuses a memory cap of {most} bytes")
         run.group.cap_swap(most)
         run.output.output_bytes = limits.output_bytes
-        self.units.note(run, output_bytes=limits.output_bytes, memory=most)
+        self.units.note(run, limits=asdict(limits))
 
     async def _cap(self, run: UnitRun, limits: Limits) -> None:
         run.group.cap_swap(None)

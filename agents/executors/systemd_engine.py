@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import pwd
+from dataclasses import asdict
 
 from agents.executors import spawn
 from agents.executors.base import Limits, Unavailable
@@ -15,7 +16,7 @@ from agents.executors.systemd_bus import Bus, Refusal, connect
 from agents.executors.systemd_control import Control
 from agents.executors.systemd_end import read_record
 from agents.executors.systemd_groups import find_hierarchies
-from agents.executors.systemd_run import LOOK_EVERY_S, UnitRun, look_at_output
+from agents.executors.systemd_run import LOOK_EVERY_S, UnitRun
 from agents.executors.systemd_unit import (
     INFINITY,
     is_unit_of,
@@ -36,9 +37,9 @@ class Engine:
         self.control = Control(self.units)
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._serving = asyncio.ensure_future(self._serve())
 
-    async def serve(self) -> None:
-        """Stay connected until cancelled."""
+    async def _serve(self) -> None:
         self.units.spawn(self._watch_output())
         pause_s = AGAIN_S[0]
         while True:
@@ -51,7 +52,7 @@ class Engine:
             if bus is not None:
                 pause_s = AGAIN_S[0]
                 await bus.lost.wait()
-                self._lose(bus, "the connection to systemd broke")
+                await self._lose(bus, "the connection to systemd broke")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause_s)
             pause_s = min(pause_s * 2, AGAIN_S[1])
@@ -65,9 +66,13 @@ class Engine:
             await waiting
         self.units.connected()
 
-    def close(self) -> None:
-        if self.units.bus is not None:
-            self._lose(self.units.bus, "closed")
+    async def close(self) -> None:
+        """Let go of the connection for good."""
+        while not self._serving.done():  # a wait that is over swallows a cancellation
+            self._serving.cancel()
+            await asyncio.wait({self._serving}, timeout=0.1)
+        if (bus := self.units.bus) is not None:
+            await self._lose(bus, "closed")
 
     async def _connect(self) -> Bus | None:
         try:
@@ -80,15 +85,18 @@ class Engine:
             self.units.bus = bus
             await self._reconcile(bus)
             self.units.compared.set()
-        except (Unavailable, Refusal, OSError) as error:
-            self._lose(bus, f"systemd does not answer as it should: {error}")
-            return None
+        except BaseException as error:
+            await self._lose(bus, f"systemd does not answer as it should: {error}")
+            if not isinstance(error, Exception):
+                raise  # cancelled
+            return None  # whatever it is, the next attempt may do better
         return bus
 
-    def _lose(self, bus: Bus, trouble: str) -> None:
+    async def _lose(self, bus: Bus, trouble: str) -> None:
         self.units.compared.clear()
         self.units.bus, self.units.trouble = None, trouble
         bus.close()
+        await bus.closed()
 
     async def _look_around(self, bus: Bus) -> None:
         manager = await bus.manager()
@@ -151,7 +159,7 @@ class Engine:
             token,
             {
                 "folder": folder,
-                "output_bytes": Limits().output_bytes,
+                "limits": asdict(Limits()),
                 "time_limit_s": None if limit_us == INFINITY else limit_us / 1e6,
                 "grace_s": service.get("TimeoutStopUSec", 0) / 1e6,
                 "boot": self.units.boot,
@@ -197,4 +205,4 @@ class Engine:
             await asyncio.sleep(LOOK_EVERY_S)
             now = asyncio.get_running_loop().time()
             for run in list(self.units.runs.values()):
-                look_at_output(run, now)
+                run.look_at_output(now)

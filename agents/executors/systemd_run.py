@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
 from agents.executors import output_cap
-from agents.executors.base import Ended, NotStarted, Started
+from agents.executors.base import Ended, Limits, NotStarted, Started
 from agents.executors.engine_log import EngineLog
 from agents.executors.held import Run
 from agents.executors.systemd_end import End, Record, at_ns, end_of, read_record
@@ -45,12 +46,16 @@ class UnitRun:
             uid=uid,
             token=token,
             folder=facts["folder"],
-            output_bytes=facts["output_bytes"],
+            output_bytes=self.limits.output_bytes,
         )
 
     @property
     def record(self) -> str:
         return record_path(self.facts["folder"], self.token)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(**self.facts["limits"])
 
     @property
     def is_stopped(self) -> bool:
@@ -89,6 +94,17 @@ class UnitRun:
         """Before what is in the group is ended, and the group may go."""
         self.ooms = max(self.ooms, self.group.ooms())
 
+    def look_at_output(self, now: float) -> None:
+        if self.look_at <= now:
+            grew = self.cut_output()
+            self.look_at = now + (LOOK_EVERY_S if grew else LOOK_SELDOM_S)
+
+    def cut_output(self) -> bool:
+        """Returns whether it grew. What the run did to its folder is its own loss."""
+        with contextlib.suppress(OSError):
+            return output_cap.enforce(self.output)
+        return False
+
     # -- what the log is told ---------------------------------------------------------
 
     def tell_started(self, log: EngineLog) -> None:
@@ -109,7 +125,7 @@ class UnitRun:
             log.say(NotStarted(self.uid, self.token, time.time_ns(), reason))
         else:
             self.tell_started(log)
-            output_cap.enforce(self.output)
+            self.cut_output()
             log.say(self._ended(end, record))
         self._be_over()
 
@@ -159,9 +175,3 @@ def _of_record(record: Record | None) -> End | None:
     if record is None or (record.exit_code is None and record.signal is None):
         return None
     return End(record.exit_code, record.signal)
-
-
-def look_at_output(run: UnitRun, now: float) -> None:
-    if run.look_at <= now:
-        grew = output_cap.enforce(run.output)
-        run.look_at = now + (LOOK_EVERY_S if grew else LOOK_SELDOM_S)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any
 
 from agents.executors import spawn
@@ -107,8 +108,7 @@ class Units:
         user = spec.run_as or self.user
         facts: dict[str, Any] = {
             "folder": str(spec.folder),
-            "output_bytes": spec.limits.output_bytes,
-            "memory": spec.limits.memory_bytes,
+            "limits": asdict(spec.limits),
             "time_limit_s": spec.time_limit_s,
             "grace_s": spec.grace_s,
             "user": user,
@@ -200,8 +200,8 @@ class Units:
                     self.look(run)
             case JobOver(_, result):
                 self._see_job(run, result)
-            case Removed() if run.has_begun:
-                self.finish(run)
+            case Removed():  # a reload says so of every unit: ask
+                self.spawn(self.learn(run))
 
     def _see_job(self, run: UnitRun, result: str) -> None:
         """A start, or a stop that came before it, was dealt with."""
@@ -275,7 +275,7 @@ class Units:
                 run.tell_started(self.log)
             except OSError:
                 return self._later(self._say, run)
-            run.group.cap_swap(run.facts.get("memory"))
+            run.group.cap_swap(run.limits.memory_bytes)
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())

@@ -16,6 +16,7 @@ from tests.executors.harness import WITHIN_S, Bench
 from tests.waiting import wait_for
 
 BOOT = Path(__file__).with_name("boot_systemd")
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -39,7 +40,7 @@ class SystemdHost:
         folder.mkdir(parents=True)
         with (folder / "said").open("wb") as said:
             self.booted = subprocess.Popen(
-                [str(BOOT), str(folder), mode],
+                [*ENDS_WITH_US, str(BOOT), str(folder), mode],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -67,9 +68,10 @@ class SystemdHost:
         """Its own and all it started, as numbered out here."""
         found: set[int] = set()
         for home in self._homes():
-            for procs in home.rglob("cgroup.procs"):
+            for group, _, _ in os.walk(home):
                 with contextlib.suppress(OSError):
-                    found |= {int(pid) for pid in procs.read_text().split()}
+                    procs = Path(group, "cgroup.procs").read_text()
+                    found |= {int(pid) for pid in procs.split()}
         return sorted(found - {self.booted.pid})
 
     def named(self, name: str) -> list[int]:
