@@ -114,8 +114,7 @@ class Holder:
                 self.poked = False
                 self.endings.see_strays()
             self.endings.see_strangers()
-            if self.state.settling:
-                self.endings.see_jails()
+            self.endings.see_jails()
             self.endings.keep_deadlines(time.monotonic())
             if os.getppid() != self.guard:
                 self.become_guard()

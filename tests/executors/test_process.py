@@ -431,3 +431,15 @@ def test_the_holder_stays_while_programs_run_and_goes_after_the_last(
     bench.ended(uid)
     assert bench.executor.shut_down()
     wait_for(lambda: not is_alive(guard))
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_holder_with_nothing_to_do_rests(bench: Bench) -> None:
+    about = bench.executor.about()  # by now it has tried what it can do
+    before = cpu_s(about["pid"])
+    bench.run("sleep", "2")
+    assert cpu_s(about["pid"]) - before < 0.8  # it also makes folders meanwhile
