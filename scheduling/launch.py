@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import transaction
 
-from agents import live_config
+from agents import live_config, names
 from agents.agent_lifecycle_hooks import Hook
 from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.models import Agent
@@ -131,6 +131,10 @@ def container_of(spec: Mapping[str, Any]) -> Container | None:
 
 
 def mounts_of(spec: Mapping[str, Any]) -> tuple[Mount, ...]:
+    """What a container was given; into a sandbox, the one file that is the program."""
+    program = spec["entry_point"]
+    if spec["exec_env"] == "sandbox" and names.is_elsewhere(program):
+        return (Mount(os.path.realpath(program), program),)
     return tuple(Mount(**mount) for mount in (spec["docker"] or {}).get("mounts", ()))
 
 

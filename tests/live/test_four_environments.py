@@ -95,6 +95,19 @@ def test_a_run_is_stopped_everywhere(product: Product) -> None:
     assert ended == dict.fromkeys(ENVIRONMENTS, "cancelled")
 
 
+def test_a_script_of_ones_own_runs_in_a_sandbox(
+    product: Product, tmp_path: Path
+) -> None:
+    script = tmp_path / "mine"
+    script.write_text('#!/bin/sh\necho "as $(id -u)"; ls "$(dirname "$0")"\n')
+    script.chmod(0o755)
+    (tmp_path / "secret").write_text("not for the sandbox")
+    product.register("mine", str(script), exec_env="sandbox")
+    (uid,) = product.spawn("mine")
+    assert product.wait_for_end(uid)["state"] == "succeeded", product.output(uid, "err")
+    assert product.output(uid) == "as 65534\nmine\n"
+
+
 def test_a_missing_program_is_named_everywhere(product: Product) -> None:
     for environment in ENVIRONMENTS:
         own = {"docker": IN_DOCKER} if environment == "docker" else {}
