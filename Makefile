@@ -12,7 +12,7 @@ NODE := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint e2e bench setup dev-setup system-packages frontend \
-        frontend-deps test-frontend test-fast docs
+        frontend-deps test-frontend test-fast executors-test docs
 
 help: ## list these targets
 	@echo "kOS Agent Deployment Scheduler"
@@ -39,6 +39,9 @@ lint: dev-setup ## format, lint, types, import contracts, missing migrations
 
 test-fast: dev-setup ## the tests that need no running server and no browser
 	$(BIN)/python -m pytest -n 2 tests/unit tests/db tests/executors tests/house
+
+executors-test: dev-setup system-packages ## every promise in each environment, for real
+	@$(BIN)/python -m pytest -v tests/executors
 
 e2e: dev-setup system-packages ## the tests in a real browser
 	$(BIN)/python -m pytest tests/e2e

@@ -60,12 +60,11 @@ class Environments:
         for executor in self.executors:
             if self._is_up(executor):
                 self._watch(executor)
-        offered = [
-            name
-            for executor in self.executors
-            if executor.name in self.supervisors
-            for name in executor.capabilities()
-        ]
+        offered: list[str] = []
+        for executor in self.executors:
+            if executor.name in self.supervisors:
+                offered += executor.capabilities()
+                self.missing |= executor.absent()
         self._tell(sorted(offered), now)
 
     def _is_up(self, executor: Executor) -> bool:

@@ -175,6 +175,10 @@ class Executor(Protocol):
         """What each environment that works here can do. One that does not is absent."""
         ...
 
+    def absent(self) -> Mapping[str, str]:
+        """Why an environment of ours does not work here, by its name, for people."""
+        ...
+
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         """Ask for programs to be started and return at once.
 

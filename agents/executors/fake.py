@@ -78,6 +78,9 @@ class FakeExecutor:
         }
         return {"fake": Capabilities(**dict.fromkeys(CAN, True), missing=missing)}
 
+    def absent(self) -> Mapping[str, str]:
+        return {}  # ensure() says why, when it raises
+
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         self._need_up()
         with self.news:

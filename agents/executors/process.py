@@ -68,6 +68,10 @@ class ProcessExecutor:
         can: dict[str, dict[str, Any]] = self.about()["can"]
         return {name: Capabilities(**said) for name, said in can.items()}
 
+    def absent(self) -> Mapping[str, str]:
+        found: dict[str, str] = self.about()["absent"]
+        return found
+
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         asked = [_spec(spec) for spec in specs]
         answer = self._ask({"start": asked, "durable": self.durable})

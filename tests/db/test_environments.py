@@ -86,6 +86,16 @@ def test_what_is_there_is_offered_and_what_is_not_says_why(here, now) -> None:
     )
 
 
+def test_one_of_two_environments_of_an_executor_may_be_missing(here, now) -> None:
+    plain = here.executors[0]
+    plain.capabilities = lambda: {"subprocess": None}
+    plain.absent = lambda: {"sandbox": "nsjail does not work here: no namespaces"}
+    here.look(now=now)
+    names, missing = offered()
+    assert names == ["docker", "subprocess"]
+    assert missing == {"sandbox": "nsjail does not work here: no namespaces"}
+
+
 def test_an_engine_that_comes_is_offered_and_one_that_goes_is_not(here, now) -> None:
     engine = here.executors[1]
     engine.away = "not started"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +25,9 @@ REAL = [
     "docker",
     "systemd",
 ]  # every environment that runs real programs
+
+
+Tally = Callable[[str, str], None]
 
 
 def lacks(what: str, reason: str) -> NoReturn:
@@ -77,14 +80,20 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture(params=["fake", *REAL])
-def any_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def any_bench(
+    request: pytest.FixtureRequest, tmp_path: Path, tally: Tally
+) -> Iterator[Bench]:
     """Each kind of executor: what holds here holds for all of them."""
+    tally("conformance", request.param)
     yield from made(request, tmp_path)
 
 
 @pytest.fixture(params=REAL)
-def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def real_bench(
+    request: pytest.FixtureRequest, tmp_path: Path, tally: Tally
+) -> Iterator[Bench]:
     """Each environment that runs real programs."""
+    tally("conformance", request.param)
     yield from made(request, tmp_path)
 
 

@@ -256,6 +256,7 @@ export interface NodeInfo extends Amounts {
   readonly used: Amounts;
   readonly usage?: Readonly<Record<string, unknown>>;
   readonly environments?: readonly string[];
+  readonly environments_missing?: Readonly<Record<string, string>>;
   readonly heartbeat_at?: string | null;
 }
 
