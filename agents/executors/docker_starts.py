@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agents.executors import docker_box, docker_spec, spawn
@@ -111,15 +112,7 @@ class Starts:
                 self.lane.put(lambda: self._do(spec, pulled=False))
 
     def _is_due(self, spec: LaunchSpec) -> bool:
-        alive = self.log.runs.get(spec.uid)
-        if alive is not None:
-            if alive.token != spec.token:
-                self._refuse(spec, f"its attempt {alive.token} is still alive")
-            return False
-        seen = self.log.over.get(spec.uid, -1)
-        if seen > spec.token:
-            self._refuse(spec, f"a later attempt ({seen}) was started here")
-        return seen < spec.token
+        return self.log.is_due(spec.uid, spec.token, partial(self._refuse, spec))
 
     def _ask(self, spec: LaunchSpec) -> None:
         folder = str(spec.folder)

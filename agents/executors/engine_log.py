@@ -23,7 +23,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,19 @@ class EngineLog:
         with self._grown:
             found = self.runs.get(uid)
             return found if found is not None and found.token == token else None
+
+    def is_due(self, uid: str, token: int, refuse: Callable[[str], None]) -> bool:
+        """Whether an attempt is to be begun. Where it never will be, `refuse` hears the
+        reason; silent when this very attempt was dealt with."""
+        alive = self.runs.get(uid)
+        if alive is not None:
+            if alive.token != token:
+                refuse(f"its attempt {alive.token} is still alive")
+            return False
+        seen = self.over.get(uid, -1)
+        if seen > token:
+            refuse(f"a later attempt ({seen}) was started here")
+        return seen < token
 
     def alive(self) -> dict[str, int]:
         """uid -> token of every run that was asked for and is not over."""

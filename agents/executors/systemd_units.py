@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from agents.executors import spawn
@@ -93,15 +94,7 @@ class Units:
             self._refuse(spec, str(error))
 
     def _is_due(self, spec: LaunchSpec) -> bool:
-        alive = self.log.runs.get(spec.uid)
-        if alive is not None:
-            if alive.token != spec.token:
-                self._refuse(spec, f"its attempt {alive.token} is still alive")
-            return False
-        seen = self.log.over.get(spec.uid, -1)
-        if seen > spec.token:
-            self._refuse(spec, f"a later attempt ({seen}) was started here")
-        return seen < spec.token
+        return self.log.is_due(spec.uid, spec.token, partial(self._refuse, spec))
 
     def _begin(self, spec: LaunchSpec) -> None:
         unit = unit_name(self.node, spec.uid, spec.token)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -11,7 +9,7 @@ from agents.executors import executor_class
 from agents.executors.process import ProcessExecutor
 from agents.executors.systemd import SystemdExecutor
 from tests.executors.docker_bench import docker_bench, dockerd  # noqa: F401
-from tests.executors.harness import Bench, clean_up
+from tests.executors.harness import Bench, clean_up, lacks
 from tests.executors.systemd_host import (
     SystemdBench,
     SystemdHost,
@@ -28,11 +26,6 @@ REAL = [
 
 
 Tally = Callable[[str, str], None]
-
-
-def lacks(what: str, reason: str) -> NoReturn:
-    """Skip a test for want of a part of the machine; in CI every part is there."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}: {reason}")
 
 
 def held(tmp_path: Path, environment: str = "subprocess") -> Iterator[Bench]:
@@ -101,3 +94,12 @@ def real_bench(
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """Real programs in the process executor."""
     yield from held(tmp_path)
+
+
+@pytest.fixture(params=["nsjail", "bwrap"])
+def jail(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """A jail made with each of the tools."""
+    monkeypatch.setenv("KOS_JAIL", request.param)
+    yield from held(tmp_path, "sandbox")

@@ -8,17 +8,29 @@ import signal
 import sys
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from agents.executors.base import Ended, Happening, LaunchSpec, NotStarted, Started
+from agents.executors.base import (
+    Ended,
+    Happening,
+    LaunchSpec,
+    Mount,
+    NotStarted,
+    Started,
+)
 from agents.executors.process import ProcessExecutor
 from tests.waiting import wait_for
 
 PYTHON = os.path.dirname(os.path.realpath(sys.executable))  # python3, and no shim of it
 ENV = {"PATH": f"{PYTHON}:{os.environ['PATH']}"}
 WITHIN_S = 30.0
+
+
+def lacks(what: str, reason: str) -> NoReturn:
+    """Skip a test for want of a part of the machine; in CI every part is there."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}: {reason}")
 
 
 class Bench:
@@ -42,12 +54,12 @@ class Bench:
         return LaunchSpec(uid, token, argv, self.folder / uid, **more)
 
     def needs(self, *fields: str) -> Bench:
-        """Itself, where the environment can do all of that; else the test is skipped,
-        with the environment's own reason."""
+        """Itself, where the environment can do all of that; else the test is skipped
+        with the environment's own reason. In CI each can."""
         can = self.executor.capabilities()[self.environment]
         for name in fields:
             if not getattr(can, name):
-                pytest.skip(f"{self.environment}, {name}: {can.missing.get(name)}")
+                lacks(f"{self.environment}, {name}", str(can.missing.get(name)))
         return self
 
     def start(self, *argv: str, **more: Any) -> str:
@@ -99,6 +111,14 @@ class Bench:
         """Wait until the program has written `text` to its output."""
         path = self.folder / uid / "out"
         wait_for(lambda: path.exists() and text in path.read_text(), timeout_s=WITHIN_S)
+
+
+def shared(tmp_path: Path) -> Mount:
+    """A folder that runs of every jail may write to."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return Mount(str(folder), "/shared", read_only=False)
 
 
 def is_alive(pid: int) -> bool:
