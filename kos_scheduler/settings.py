@@ -135,6 +135,7 @@ UNFOLD = {
     "SITE_TITLE": "kOS scheduler",
     "SITE_HEADER": "kOS scheduler",
     "SITE_URL": "/schedule",
+    "STYLES": ["/static/kos-admin.css"],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": "/static/favicon.svg"}
     ],

@@ -47,6 +47,7 @@ class NodeProcess:
         self.loop = asyncio.new_event_loop()
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []
+        self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
         self.hooks = hooked_starts.HookedStarts(name, self.start_one)
         self.here = Environments(name, executors, self.hooks.under_way)
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
@@ -54,7 +55,6 @@ class NodeProcess:
     def start(self) -> None:
         """Start the other threads; the caller's own becomes the launcher's."""
         sys.setswitchinterval(SWITCH_S)
-        self.here.look(now=utc_now())
         self.thread.start()
 
     def stop(self) -> None:
@@ -80,7 +80,7 @@ class NodeProcess:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
-            for part in (self.listen, self.beat)
+            for part in (self.listen, self.beat, self.look)
         ]
         with suppress(asyncio.CancelledError):
             self.loop.run_until_complete(asyncio.gather(*self.parts))
@@ -124,8 +124,14 @@ class NodeProcess:
         now = utc_now()
         for beat in self.beats:
             beat(self.name, now)
-        self.here.look(now=now)
         return live_config.current().heartbeat_interval_s
+
+    async def look(self) -> None:
+        """See what the engines offer, in a thread of its own: one that hangs must
+        silence neither the heartbeat nor those that stop runs."""
+        looked = partial(self.here.look, now=utc_now())
+        await self.loop.run_in_executor(self.looker, looked)
+        await asyncio.sleep(live_config.current().heartbeat_interval_s)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""

@@ -64,10 +64,36 @@ def in_each(product: Product, name: str, script: str, **more: Any) -> dict[str, 
 
 
 def test_the_node_offers_what_works_here(product: Product) -> None:
-    (node,) = product.get("nodes/")["items"]
-    assert node["environments"] == sorted(ENVIRONMENTS)
-    offered = product.get("environments/")
-    assert all(one["available"] for one in offered), offered
+    def offered() -> list[str]:
+        (node,) = product.get("nodes/")["items"]
+        return list(node["environments"])
+
+    wait_for(lambda: offered() == sorted(ENVIRONMENTS), timeout_s=30)
+    found = product.get("environments/")
+    assert all(one["available"] for one in found), found
+
+
+def test_an_engine_that_hangs_silences_nobody(
+    product: Product,
+    dockerd: Daemon,  # noqa: F811
+) -> None:
+    def heard() -> str:
+        return str(product.get("nodes/")["items"][0]["heartbeat_at"])
+
+    product.register("beside", "/bin/true")
+    os.kill(dockerd.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            before = heard()
+            wait_for(lambda before=before: heard() != before, timeout_s=20)
+        (uid,) = product.spawn("beside")
+        assert product.wait_for_end(uid)["state"] == "succeeded"
+    finally:
+        os.kill(dockerd.pid, signal.SIGCONT)
+    wait_for(
+        lambda: "docker" in product.get("nodes/")["items"][0]["environments"],
+        timeout_s=60,
+    )
 
 
 def test_code_output_and_result_are_the_same_everywhere(product: Product) -> None:
