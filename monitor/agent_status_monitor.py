@@ -27,7 +27,8 @@ COUNTER = "kos:live:n"
 MOST_ENTRIES = 1000  # in one frame; a larger batch becomes several
 MOST_WAITING = 100_000  # entries kept for a slow Redis; beyond, everybody resyncs
 RETRY_S = 1.0  # between attempts while Redis does not answer
-GATHER_S = 0.02  # after a frame; the first of them leaves at once
+COURTESY_S = 0.025  # before the first: whoever made the news goes on working first
+GATHER_S = 0.02  # after a frame
 LEAVE_S = 0.5  # a process that ends waits this long for its last frame
 
 # KEYS[1] counter; ARGV: channel, step, start of the frame, rest of the frame.
@@ -136,6 +137,8 @@ class Teller:
             else:
                 self._news.wait()
             self._news.clear()
+            if not self._lost:
+                time.sleep(COURTESY_S)
             while (self._waiting or self._lost) and self._publish(self._next_batch()):
                 time.sleep(GATHER_S)  # news that come close together are one frame
             with self._lock:

@@ -155,7 +155,8 @@ def test_what_was_adopted_is_let_go_and_not_told_again(
     bench.executor.close()
     again = heirs.adopt()
     assert again.executor.alive() == {}
-    assert Counter(type(one) for one in again.read()) == {Started: 2, Ended: 2}
+    told = Counter(type(one) for one in settled(again, 2))
+    assert told == {Started: 2, Ended: 2}
     node = str(again.started("well").handle["unit"]).split("-")[1]
     wait_for(lambda: not units(heirs.host, f"kos-{node}-*"))
 

@@ -2,6 +2,7 @@
 
 import type { Delta, Frame, LogFrame } from '../api/types';
 import { clock } from '../core/clock.svelte';
+import { News } from './news';
 import { emptyFeed, receive, type Feed } from './reducer';
 import { LiveSocket, type Link } from './socket';
 
@@ -24,6 +25,7 @@ class Live {
   link = $state<Link>('connecting');
   staleSince = $state<number | null>(null);
   #feed: Feed = emptyFeed;
+  #news = new News();
   #socket: LiveSocket | null = null;
   #listeners = new Set<Listener>();
   #logs = new Map<string, Set<LogListener>>();
@@ -104,7 +106,7 @@ class Live {
 
   /** A hidden page draws nothing, so there a timer takes the place of the next frame. */
   #gather(delta: Delta): void {
-    this.#waiting.push(delta);
+    this.#waiting.push(this.#news.inOrder(delta));
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (document.visibilityState === 'hidden') setTimeout(this.#flush, 250);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Delta, RunDelta } from '../../src/api/types';
 import { append, byteLength, emptyLog } from '../../src/live/log';
+import { News } from '../../src/live/news';
 import { backoffMs, emptyFeed, receive, type Feed } from '../../src/live/reducer';
 import { place } from '../../src/schedule/timeline/layout';
 import { itemAfter } from '../../src/schedule/timeline/live';
@@ -54,6 +55,65 @@ describe('the feed', () => {
     expect(backoffMs(3, 0.5)).toBe(4000);
     expect(backoffMs(40, 1)).toBeLessThanOrEqual(20_000);
     expect(backoffMs(2, 0)).toBeLessThan(backoffMs(2, 1));
+  });
+});
+
+describe('the news of a run', () => {
+  const news = (state: RunDelta['state'], second: number, more = {}): RunDelta => ({
+    uid: 'run1',
+    agent: 'reporter',
+    state,
+    at: `2026-11-23T00:00:${String(second).padStart(2, '0')}.5Z`,
+    ...more,
+  });
+
+  /** What is told, when these are heard one after the other. */
+  function told(...heard: RunDelta[]): RunDelta[] {
+    const order = new News();
+    return heard.flatMap(
+      (run) => order.inOrder({ ...delta(1), runs: [run] }).runs ?? [],
+    );
+  }
+
+  test('is told as it comes while it comes in order', () => {
+    const heard = [news('queued', 1), news('starting', 2), news('succeeded', 3)];
+    expect(told(...heard)).toEqual(heard);
+  });
+
+  test('that is heard after its end adds what it knows and takes nothing back', () => {
+    const [, late] = told(
+      news('succeeded', 3, { ended_at: 'then', exit_code: 0 }),
+      news('running', 2, { started_at: 'before' }),
+    );
+    expect(late).toMatchObject({
+      state: 'succeeded',
+      at: news('succeeded', 3).at,
+      started_at: 'before',
+      ended_at: 'then',
+      exit_code: 0,
+    });
+  });
+
+  test('of an earlier stage that is heard late changes no state', () => {
+    const [, , late] = told(
+      news('running', 3),
+      news('admitted', 1),
+      news('starting', 2, { node: 'local' }),
+    );
+    expect(late).toMatchObject({ state: 'running', node: 'local' });
+  });
+
+  test('of a run that is queued again is believed, as it is newer', () => {
+    expect(told(news('admitted', 1), news('queued', 2))[1]?.state).toBe('queued');
+  });
+
+  test('of a later stage is believed whatever the clock of its machine says', () => {
+    expect(told(news('queued', 30), news('starting', 2))[1]?.state).toBe('starting');
+  });
+
+  test('that leaves the state alone passes', () => {
+    const bare = { uid: 'run1', agent: 'reporter', priority: 'high' } as RunDelta;
+    expect(told(news('running', 3), bare)[1]).toBe(bare);
   });
 });
 

@@ -1,20 +1,9 @@
 /** What a live change of a run means for the timeline. */
 
-import type { Group, RunDelta, RunState, TimelineItem } from '../../api/types';
+import type { Group, RunDelta, TimelineItem } from '../../api/types';
+import { isFinal } from '../../core/run_state';
 import { iso } from '../../core/time';
 import type { Placed } from './layout';
-
-const FINAL: readonly RunState[] = [
-  'succeeded',
-  'failed',
-  'cancelled',
-  'timed_out',
-  'preempted',
-  'lost',
-];
-
-export const isFinal = (state: string): boolean =>
-  (FINAL as readonly string[]).includes(state);
 
 /** The row of what has no node yet, as the server calls it. */
 export const UNPLACED = 'unplaced';
