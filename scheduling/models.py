@@ -200,6 +200,13 @@ class Run(models.Model):
     cpu_seconds = models.FloatField(null=True)
     peak_memory_bytes = models.BigIntegerField(null=True)
     result = models.JSONField(null=True)
+    # what its program says of itself while it runs
+    ready_at = models.DateTimeField(null=True)  # it serves: its readiness was shown
+    progress = models.FloatField(null=True)  # 0 to 1
+    status_text = models.CharField(max_length=300, blank=True, db_default="")
+    # what it was given with its node
+    devices = models.JSONField(null=True)  # ids of GPUs
+    ports = models.JSONField(null=True)  # name -> port on the node
 
     class Meta:
         constraints = [
@@ -235,6 +242,36 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.uid} of {self.agent_id}"
+
+
+class Phase(models.Model):
+    """One step in a run's life besides its states: a hook, a warm-up, an archive.
+
+    Only scheduling.phases writes it.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="phases")
+    when = models.CharField(max_length=16)  # pre_start, post_start, on_shutdown
+    number = models.PositiveSmallIntegerField()  # in the order of the definition
+    name = models.CharField(max_length=80)  # "preload", "warm-up", "archive", a command
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(  # "" while it goes on
+        max_length=8,
+        blank=True,
+        choices=[(s, s) for s in ("done", "failed", "warned", "ignored", "stopped")],
+    )
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "when", "number"], name="one_row_per_phase"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of run {self.run_id}"
 
 
 class Delivery(models.Model):
