@@ -203,7 +203,7 @@ class Run(models.Model):
     # what its program says of itself while it runs
     ready_at = models.DateTimeField(null=True)  # it serves: its readiness was shown
     progress = models.FloatField(null=True)  # 0 to 1
-    status_text = models.CharField(max_length=300, blank=True, db_default="")
+    status_text = models.CharField(max_length=300, blank=True)
     # what it was given with its node
     devices = models.JSONField(null=True)  # ids of GPUs
     ports = models.JSONField(null=True)  # name -> port on the node

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="status_text",
-            field=models.CharField(blank=True, db_default="", max_length=300),
+            field=models.CharField(blank=True, max_length=300),
         ),
         migrations.CreateModel(
             name="Phase",
