@@ -209,7 +209,8 @@ class Executor(Protocol):
         ...
 
     def relimit(self, uid: str, limits: Limits) -> None:
-        """Change the limits of a live run. Silent when it is over.
+        """Change the limits of a live run. Silent when it is over. Its scratch space
+        keeps the size it was made with.
 
         Raises BadSpec where the kernel refuses, as a memory cap below what is in use.
         """

@@ -1,6 +1,7 @@
 /** Every call the interface makes, by the names of the contract. */
 
 import { request, requestAll } from './client';
+import type { Artefacts, Delivery, Endpoint } from './run_parts';
 import type {
   Agent,
   AgentDetail,
@@ -45,8 +46,15 @@ export const agents = {
   change: (id: string, body: Partial<Registration>): Promise<AgentDetail> =>
     request('PATCH', `agents/${at(id)}/`, { body }),
   retire: (id: string): Promise<void> => request('DELETE', `agents/${at(id)}/`),
-  act: (id: string, action: 'start' | 'stop' | 'restart'): Promise<unknown> =>
+  act: (id: string, action: 'start' | 'stop' | 'restart' | 'reset'): Promise<unknown> =>
     request('POST', `agents/${at(id)}/${action}/`, { body: {} }),
+  endpoints: async (id: string): Promise<readonly Endpoint[]> => {
+    const said = await request<{ items: readonly Endpoint[] }>(
+      'GET',
+      `agents/${at(id)}/endpoints/`,
+    );
+    return said.items;
+  },
   parseCommand: (command: string, signal?: AbortSignal): Promise<ParsedCommand> =>
     request('POST', 'agents/parse-command/', {
       body: { command },
@@ -131,6 +139,16 @@ export const runs = {
     uid: string,
     query: { stream: 'out' | 'err' | 'all'; after?: number; limit?: number },
   ): Promise<Logs> => request('GET', `runs/${at(uid)}/logs/`, { query }),
+  artefacts: (uid: string): Promise<Artefacts> =>
+    request('GET', `runs/${at(uid)}/artefacts/`),
+  /** Where a file of it is downloaded from. */
+  artefactUrl: (uid: string, name: string): string =>
+    `/api/v1/runs/${at(uid)}/artefacts/${name.split('/').map(at).join('/')}`,
+};
+
+export const deliveries = {
+  replay: (id: number): Promise<Delivery> =>
+    request('POST', `deliveries/${id}/replay/`, { body: {} }),
 };
 
 export const spawn = (body: {

@@ -1,5 +1,7 @@
 /** The shapes of /api/v1/ and /ws/live, as the server writes them. Instants are ISO 8601 UTC. */
 
+import type { CrashLoop, Delivery, Phase } from './run_parts';
+
 export type RunState =
   | 'queued'
   | 'admitted'
@@ -56,6 +58,7 @@ export interface Agent {
 }
 
 export interface AgentDetail extends Agent {
+  readonly crash_loop?: CrashLoop | null;
   readonly definition: Registration;
   readonly versions: number;
   readonly warnings: readonly string[];
@@ -179,6 +182,7 @@ export interface TimelineItem {
   readonly movable: boolean;
   readonly why: string | null;
   readonly priority: Priority;
+  readonly progress?: number | null; // 0 to 1, as its program says
 }
 
 export interface TimelineBand {
@@ -222,6 +226,13 @@ export interface Run {
   readonly cpu_seconds: number | null;
   readonly peak_memory_bytes: number | null;
   readonly result?: unknown;
+  readonly ready_at?: string | null;
+  readonly progress?: number | null; // 0 to 1, as its program says
+  readonly status_text?: string;
+  readonly devices?: readonly string[] | null;
+  readonly ports?: Readonly<Record<string, number>> | null;
+  readonly phases?: readonly Phase[];
+  readonly deliveries?: readonly Delivery[];
 }
 
 export interface Why {
@@ -321,6 +332,7 @@ export interface RunDelta {
   readonly exit_code?: number | null;
   readonly schedule?: string | null;
   readonly occurrence?: string | null;
+  readonly progress?: number | null;
 }
 
 export interface Delta {

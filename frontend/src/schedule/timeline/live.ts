@@ -79,5 +79,6 @@ export function itemAfter(
     movable: false,
     why: delta.reason ?? null,
     priority: delta.priority ?? kept.priority,
+    progress: delta.progress ?? known?.item.progress ?? null,
   };
 }
