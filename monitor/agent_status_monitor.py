@@ -4,7 +4,8 @@
 merges what has gathered into one frame and publishes it. Each frame carries the next
 number of a counter that Redis itself raises, so a hub sees by the number whether it
 missed one. Redis may be down or frozen: then frames are dropped, nobody waits, and
-the first publish that succeeds tells the hubs to fetch afresh.
+the first publish that succeeds tells the hubs to fetch afresh. While no hub listens
+nothing is made: whoever joins later reads what was committed before it listened.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ MOST_ENTRIES = 1000  # in one frame; a larger batch becomes several
 MOST_WAITING = 100_000  # entries kept for a slow Redis; beyond, everybody resyncs
 RETRY_S = 1.0  # between attempts while Redis does not answer
 COURTESY_S = 0.025  # before the first: whoever made the news goes on working first
-GATHER_S = 0.02  # after a frame
+GATHER_S = 0.05  # after a frame
+HEARD_FOR_S = 1.0  # a hub that listens is taken to listen on for so long
 LEAVE_S = 0.5  # a process that ends waits this long for its last frame
 
 # KEYS[1] counter; ARGV: channel, step, start of the frame, rest of the frame.
@@ -108,6 +110,7 @@ class Teller:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._lost = False  # a frame was dropped: the next one must show a gap
+        self._heard_until = -1e9
 
     def tell(self, entries: Sequence[Entry]) -> None:
         with self._lock:
@@ -158,11 +161,13 @@ class Teller:
 
         A lost frame makes the counter skip a number, which every hub notices.
         """
-        frame = {} if self._lost else frame_of(entries)
-        if not frame and not self._lost:
-            return True  # nothing that is shown live
-        kind = "resync" if self._lost else "delta"
         try:
+            if not self._lost and not self._is_heard():
+                return True
+            frame = {} if self._lost else frame_of(entries)
+            if not frame and not self._lost:
+                return True  # nothing that is shown live
+            kind = "resync" if self._lost else "delta"
             publish(kind, encode(frame), step=2 if self._lost else 1)
         except RedisError:
             self._lost = True
@@ -170,6 +175,19 @@ class Teller:
             return False
         self._lost = False
         return True
+
+    def _is_heard(self) -> bool:
+        """Whether a hub listens. Raises RedisError.
+
+        That nobody does is asked each time: one who joins in this very moment has yet
+        to read its first snapshot, and what we hold is committed.
+        """
+        if time.monotonic() < self._heard_until:
+            return True
+        ((_, listeners),) = connection().pubsub_numsub(CHANNEL)
+        if listeners:
+            self._heard_until = time.monotonic() + HEARD_FOR_S
+        return bool(listeners)
 
 
 def publish(kind: str, rest: bytes, *, step: int) -> int:

@@ -21,6 +21,7 @@ from tests.db.live_fixtures import (
     say,
     subscribed,
 )
+from tests.waiting import wait_for
 
 UID = "a" * 32
 
@@ -55,6 +56,36 @@ async def test_numbers_go_on_by_one_from_hello() -> None:
             await in_thread(say, entries(1, first=n))
             seen.append((await client.frame("delta"))["n"])
     assert seen == [hello["n"] + n for n in range(1, 6)]
+
+
+def sent() -> int:
+    """How many frames were ever numbered."""
+    return int(redis.connection().get(agent_status_monitor.COUNTER) or 0)
+
+
+async def test_while_nobody_listens_nothing_is_sent_and_who_joins_misses_nothing() -> (
+    None
+):
+    async with subscribed():
+        await in_thread(say, entries(1))
+    await in_thread(wait_for_silence)
+    before = await in_thread(sent)
+    await in_thread(say, entries(7))
+    assert await in_thread(sent) == before
+    async with subscribed() as client:
+        await in_thread(say, entries(1, first=9))
+        frame = await client.frame("delta")
+    assert (frame["n"], len(frame["runs"])) == (before + 1, 1)
+
+
+def wait_for_silence() -> None:
+    def is_silent() -> bool:
+        now, until = time.monotonic(), agent_status_monitor.teller._heard_until
+        channel = agent_status_monitor.CHANNEL
+        ((_, listeners),) = redis.connection().pubsub_numsub(channel)
+        return not listeners and now > until
+
+    wait_for(is_silent, timeout_s=10)
 
 
 async def test_a_batch_of_a_thousand_is_one_frame() -> None:
