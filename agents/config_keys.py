@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from agents import gpus
+from agents.config_values import address, port_range, write_range
 from agents.quantities import (
     QuantityError,
     format_memory,
@@ -43,12 +45,20 @@ class Nodes:
     name: str = ""  # "": the machine's host name
     down_after_s: float = 30.0
     admit_timeout_s: float = 10.0  # ADMITTED this long and no worker: back to queue
+    address: str = "127.0.0.1"  # where the ports of its runs are reached
+    ports: tuple[int, int] = (31_000, 31_999)  # given to runs that ask for any
+    devices: tuple[gpus.Device, ...] = ()  # GPUs that are declared
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
     max_depth: int = 16
     max_runs_per_root: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    max_entries: int = 1000  # kept for each agent and each capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class SchedulerConfig:
     reschedule_on_crash: bool = True
     nodes: Nodes = field(default_factory=Nodes)
     cascade: Cascade = field(default_factory=Cascade)
+    bus: Bus = field(default_factory=Bus)
     output: Output = field(default_factory=Output)
     paths: Paths = field(default_factory=Paths)
     security: Security = field(default_factory=Security)
@@ -301,6 +312,28 @@ KEYS: Mapping[str, Key] = table(
         "seconds from 1 to 3600",
         seconds(1, 3600),
         number,
+    ),
+    Key("nodes.address", "nodes.address", "an IP address", address, restart=True),
+    Key(
+        "nodes.ports",
+        "nodes.ports",
+        "a range of ports from 1024 to 65535, such as 31000-31999",
+        port_range,
+        write_range,
+    ),
+    Key(
+        "nodes.devices",
+        "nodes.devices",
+        'a list of GPUs such as {"id": "gpu0", "memory": "24GB", "share": 1}',
+        gpus.read,
+        gpus.write,
+        restart=True,
+    ),
+    Key(
+        "bus.max_entries",
+        "bus.max_entries",
+        "a whole number from 1 to 100000",
+        whole(1, 100_000),
     ),
     Key(
         "cascade.max_depth",

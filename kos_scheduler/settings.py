@@ -36,6 +36,7 @@ try:
     KOS = load_config(KOS_CONFIG_FILE)
 except ConfigError as error:
     raise SystemExit(f"configuration: {error}") from None
+KOS_GPUS = os.environ.get("KOS_GPUS", "")  # of this node, besides nodes.devices
 KOS_MAX_BODY_BYTES = 2 * 2**20  # of a request; the largest honest one is an agent
 
 PRODUCTION = os.environ.get("KOS_PRODUCTION") == "1"  # behind TLS, for others to reach

@@ -1,0 +1,36 @@
+"""How the values of some keys are read and written: addresses and ranges. Pure.
+
+A reader raises TypeError or ValueError; config_keys.py says what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
+LEAST, MOST = 1024, 65_535
+
+
+def address(value: object) -> str:
+    """An address others can connect to."""
+    if not isinstance(value, str):
+        raise TypeError
+    found = ipaddress.ip_address(value)
+    if found.is_unspecified or found.is_multicast:
+        raise ValueError
+    return str(found)
+
+
+def port_range(value: object) -> tuple[int, int]:
+    match = PORTS.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise TypeError
+    first, last = int(match[1]), int(match[2])
+    if not LEAST <= first <= last <= MOST:
+        raise ValueError
+    return first, last
+
+
+def write_range(ends: tuple[int, int]) -> str:
+    return f"{ends[0]}-{ends[1]}"
