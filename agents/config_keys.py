@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agents import gpus
-from agents.config_values import address, port_range, write_range
+from agents.config_values import (
+    address,
+    is_label,
+    is_root,
+    is_user,
+    port_range,
+    texts,
+    word,
+    write_range,
+)
 from agents.quantities import (
     QuantityError,
     format_memory,
@@ -47,6 +56,7 @@ class Nodes:
     admit_timeout_s: float = 10.0  # ADMITTED this long and no worker: back to queue
     address: str = "127.0.0.1"  # where the ports of its runs are reached
     ports: tuple[int, int] = (31_000, 31_999)  # given to runs that ask for any
+    labels: tuple[str, ...] = ()  # capabilities that `requires` may name
     devices: tuple[gpus.Device, ...] = ()  # GPUs that are declared
 
 
@@ -215,38 +225,6 @@ def size(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
-def word(value: object) -> str:
-    """A host name, or "" for the machine's own."""
-    if not isinstance(value, str) or len(value) > 64:
-        raise ValueError
-    if value and not value.replace("-", "").replace(".", "").isalnum():
-        raise ValueError
-    if not value.isascii():
-        raise ValueError
-    return value
-
-
-def texts(test: Callable[[str], bool]) -> Callable[[object], tuple[str, ...]]:
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list | tuple) or len(value) > 100:
-            raise TypeError
-        if not all(isinstance(one, str) and test(one) for one in value):
-            raise ValueError
-        return tuple(value)
-
-    return read
-
-
-def is_root(path: str) -> bool:
-    parts = path.split("/")
-    return path.startswith("/") and ".." not in parts and path.isprintable()
-
-
-def is_user(name: str) -> bool:
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    return plain.isalnum() and name.isascii() and not name.startswith("-")
-
-
 YES_NO = "true or false"
 DAY_S = 86_400.0
 
@@ -320,6 +298,14 @@ KEYS: Mapping[str, Key] = table(
         "a range of ports from 1024 to 65535, such as 31000-31999",
         port_range,
         write_range,
+    ),
+    Key(
+        "nodes.labels",
+        "nodes.labels",
+        'a list of words such as "avx512" or "disk=ssd"',
+        texts(is_label),
+        list,
+        restart=True,
     ),
     Key(
         "nodes.devices",

@@ -23,7 +23,7 @@ from redis import RedisError
 
 from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
-from scheduling import hooked_starts, launch, nodes
+from scheduling import hooked_starts, launch, node_checks, nodes
 from scheduling.environments import Environments
 from scheduling.supervisor import utc_now
 
@@ -50,6 +50,9 @@ class NodeProcess:
         self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
         self.hooks = hooked_starts.HookedStarts(name, self.start_one)
         self.here = Environments(name, executors, self.hooks.under_way)
+        self.checks = node_checks.NodeChecks(name)
+        self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
+        self.look_around = asyncio.Event()
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
     def start(self) -> None:
@@ -73,6 +76,20 @@ class NodeProcess:
             if start.pre_start:
                 self.hooks.begin(start, self.loop)
 
+    def look_and_launch(self, batch: Sequence[tuple[int, int]]) -> None:
+        """The same for runs that require something, once it has been looked for again.
+        That may take seconds, so it has a thread of its own."""
+        self.checker.submit(self.launch_fit, batch)
+
+    def launch_fit(self, batch: Sequence[tuple[int, int]]) -> None:
+        try:
+            fit = self.checks.still_fit(batch, now=utc_now())
+            if fit:
+                self.launch(fit, now=utc_now())
+        except DatabaseError as trouble:  # they go back to the queue by their age
+            log.warning("not looked for", extra={"why": str(trouble)})
+            close_old_connections()
+
     def start_one(self, spec: LaunchSpec) -> None:
         self.here.start([spec], now=utc_now())
 
@@ -80,7 +97,7 @@ class NodeProcess:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
-            for part in (self.listen, self.beat, self.look)
+            for part in (self.listen, self.beat, self.look, self.check)
         ]
         with suppress(asyncio.CancelledError):
             self.loop.run_until_complete(asyncio.gather(*self.parts))
@@ -103,8 +120,11 @@ class NodeProcess:
         """Pass stops and signals on the moment they are asked for."""
         client = redis.async_connection()
         async with client.pubsub(ignore_subscribe_messages=True) as feed:
-            await feed.subscribe(nodes.channel(self.name))
+            await feed.subscribe(nodes.channel(self.name), nodes.EVERY_NODE)
             async for message in feed.listen():
+                if message["channel"].decode() == nodes.EVERY_NODE:
+                    self.look_around.set()
+                    continue
                 await self.in_thread(partial(self.heard, message["data"]))
 
     def heard(self, message: bytes) -> None:
@@ -132,6 +152,20 @@ class NodeProcess:
         looked = partial(self.here.look, now=utc_now())
         await self.loop.run_in_executor(self.looker, looked)
         await asyncio.sleep(live_config.current().heartbeat_interval_s)
+
+    async def check(self) -> None:
+        """See what waiting runs require, every few seconds and when one was queued."""
+        self.look_around.clear()
+        await self.loop.run_in_executor(self.checker, self.check_once)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.look_around.wait(), node_checks.EVERY_S)
+
+    def check_once(self) -> None:
+        try:
+            self.checks.look()
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""
