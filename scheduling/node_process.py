@@ -149,9 +149,14 @@ class NodeProcess:
     async def look(self) -> None:
         """See what the engines offer, in a thread of its own: one that hangs must
         silence neither the heartbeat nor those that stop runs."""
-        looked = partial(self.here.look, now=utc_now())
-        await self.loop.run_in_executor(self.looker, looked)
-        await asyncio.sleep(live_config.current().heartbeat_interval_s)
+        pause_s = await self.loop.run_in_executor(self.looker, self.look_once)
+        await asyncio.sleep(pause_s)
+
+    def look_once(self) -> float:
+        """Seconds until the next look. The configuration may be read anew here, which
+        the loop's own thread must not do."""
+        self.here.look(now=utc_now())
+        return live_config.current().heartbeat_interval_s
 
     async def check(self) -> None:
         """See what waiting runs require, every few seconds and when one was queued."""
