@@ -75,9 +75,10 @@ def on_a_node(spec: Mapping[str, Any]) -> list[Item]:
 def mark(spec: Mapping[str, Any]) -> str:
     """What tells the queue class of a spec with requirements or ports from others;
     "" for a spec without."""
-    needed = [of(spec), spec.get("ports") or {}]
-    if not any(needed):
+    keys = ("requires", "depends_on", "ports")
+    if not any(spec.get(key) for key in keys):  # nearly all
         return ""
+    needed = [of(spec), spec.get("ports") or {}]
     packed = orjson.dumps(needed, option=orjson.OPT_SORT_KEYS)
     return MARK + hashlib.blake2b(packed, digest_size=5).hexdigest()
 

@@ -41,7 +41,9 @@ RUN = Run._meta.db_table
 HEAD = f"""
 SELECT version_id FROM {RUN} WHERE state = 'queued' AND queue_class = %s LIMIT 1
 """
-TAKEN = f"SELECT id, token, version_id, ports FROM {RUN} WHERE"
+ADMITTED = f"""
+SELECT id, version_id, ports FROM {RUN} WHERE state = 'admitted' AND
+"""
 
 
 class NodeChecks:
@@ -79,13 +81,13 @@ class NodeChecks:
         """Those of the admitted runs that find all they require. The others go back
         to the queue, and the planner learns why from this node's row."""
         said, parameter = hot_reads.among("id", [pk for pk, _ in batch])
-        rows = hot_reads.rows(f"{TAKEN} {said}", [parameter])
-        specs = hot_reads.specs({version for _, _, version, _ in rows})
-        items = {pk: requirements.on_a_node(specs[v]) for pk, _, v, _ in rows}
+        rows = hot_reads.rows(f"{ADMITTED} {said}", [parameter])
+        specs = hot_reads.specs({version for _, version, _ in rows})
+        items = {pk: requirements.on_a_node(specs[v]) for pk, v, _ in rows}
         once = {requirements.key_of(i): i for own in items.values() for i in own}
         holding = self.holding(once.values())
         gone, busy, unfit = set[str](), set[int](), dict[int, str]()
-        for pk, _, _, given in rows:
+        for pk, _, given in rows:
             missing = [i for i in items[pk] if requirements.key_of(i) not in holding]
             given = surroundings.loaded(given) or {}
             taken = sorted(port for port in given.values() if not is_free(port))
@@ -119,6 +121,10 @@ class NodeChecks:
             self._tell(before, holds, sorted({*before.get("busy_ports", ()), *busy}))
             runs.move_many(steps, before=S.ADMITTED, to=S.QUEUED, actor=actor, now=now)
             runs.wake_on_commit("given back")
+
+    def stop(self) -> None:
+        """Look no more."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _told(self) -> dict[str, Any]:
         mine = Node.objects.filter(name=self.node)

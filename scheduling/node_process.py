@@ -65,6 +65,8 @@ class NodeProcess:
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
+        self.checker.shutdown(wait=False, cancel_futures=True)
+        self.checks.stop()
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
@@ -89,6 +91,8 @@ class NodeProcess:
         except DatabaseError as trouble:  # they go back to the queue by their age
             log.warning("not looked for", extra={"why": str(trouble)})
             close_old_connections()
+        except Exception:
+            log.exception("a launch failed", extra={"runs": [pk for pk, _ in batch]})
 
     def start_one(self, spec: LaunchSpec) -> None:
         self.here.start([spec], now=utc_now())

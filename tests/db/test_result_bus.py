@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,10 @@ def test_with_redis_away_runs_end_and_the_bus_says_so(
 async def test_whoever_waits_hears_of_the_next_result_and_too_many_do_not_wait() -> (
     None
 ):
-    entry = result_bus.Entry(("kos:bus:agent:a",), {"run": "x", "result": "1"})
     waiting = result_bus.Waiting()
     waits = asyncio.create_task(waiting.for_news("kos:bus:agent:a", "0-0", 20))
-    await asyncio.to_thread(result_bus.publish, [entry])
+    add = partial(redis.connection().xadd, "kos:bus:agent:a", {"run": "x"})
+    await asyncio.to_thread(add)
     assert await asyncio.wait_for(waits, 10) == "0-0"
     assert waiting.places == result_bus.MOST_WAITING
     waiting.places = 0

@@ -1,4 +1,4 @@
-"""Runs find what they need around them: peers, ports, files, GPUs, results of others."""
+"""Runs find what they need around them: peers, ports, files, GPUs, results."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_run_waits_for_its_file_and_starts_when_it_is_there(
     ]
     product.register("patient", "/bin/true", requires=requires)
     (uid,) = product.spawn("patient")
-    wait_for(lambda: "requires:6" == blocker(product, uid)["code"], timeout_s=20)
+    wait_for(lambda: blocker(product, uid)["code"] == "requires:6", timeout_s=20)
     assert blocker(product, uid)["text"] == f"waits for the file {file}"
     file.touch()
     assert product.wait_for_end(uid)["state"] == "succeeded"
