@@ -49,7 +49,7 @@ def _placement(spec: dict[str, Any], nodes: list[Node]) -> list[str]:
         lacks.append(f"{format_cpu(most)} cores")
     if spec["memory_bytes"] > (most := max(n.memory_bytes for n in largest)):
         lacks.append(f"{most / 10**9:.1f} GB of memory")
-    if spec["gpus"] > (most := max(n.gpus for n in largest)):
+    if spec["gpus"] > (most := max(len(n.devices) or n.gpus for n in largest)):
         lacks.append(f"{most} GPU{'' if most == 1 else 's'}")
     if lacks:
         said.append(f"it will wait: the largest node known has {' and '.join(lacks)}")

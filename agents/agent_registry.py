@@ -18,7 +18,7 @@ from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 from django.dispatch import Signal
 
-from agents import journal, names
+from agents import journal, names, requirements
 from agents.allowed import Rules, check, check_allowed
 from agents.errors import (
     AlreadyExists,
@@ -327,24 +327,39 @@ def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_dependencies(spec: Mapping[str, Any]) -> None:
-    """Raises Invalid where depends_on names nobody, or leads back to the agent."""
-    if not spec["depends_on"]:
+    """Raises Invalid where the agents it waits for are nobody, lead back to it, or
+    would share a variable of their ports."""
+    waits_for = requirements.agents_of(spec)
+    if not waits_for:
         return
     from agents.registration import circle_through
 
     known = Agent.objects.filter(retired_at__isnull=True).select_related("current")
-    edges = {a.agent_id: list(a.spec["depends_on"]) for a in known}
-    missing = [name for name in spec["depends_on"] if name not in edges]
-    circle = circle_through(
-        spec["agent_id"], {**edges, spec["agent_id"]: spec["depends_on"]}
-    )
+    specs = {a.agent_id: a.spec for a in known}
+    edges = {name: requirements.agents_of(one) for name, one in specs.items()}
+    missing = [name for name in waits_for if name not in edges]
+    circle = circle_through(spec["agent_id"], {**edges, spec["agent_id"]: waits_for})
     said = ""
     if missing:
         said = f"there is no agent {missing[0]} to depend on; register it first"
     elif circle:
         said = f"would close a circle: {' → '.join([*circle, circle[0]])}"
+    elif twin := _shared_variable({name: specs[name] for name in waits_for}):
+        said = f"two of their ports would be told as {twin}"
     if said:
-        raise Invalid(f"depends_on: {said}", {"depends_on": [said]})
+        field = "depends_on" if spec["depends_on"] else "requires"
+        raise Invalid(f"{field}: {said}", {field: [said]})
+
+
+def _shared_variable(specs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The first KOS_PEER_… that two ports of these agents would have."""
+    seen: set[str] = set()
+    for name, spec in specs.items():
+        for port in spec["ports"]:
+            if (variable := requirements.peer_variable(name, port)) in seen:
+                return variable
+            seen.add(variable)
+    return None
 
 
 def _number(agent: Agent) -> int:

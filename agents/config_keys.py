@@ -13,6 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from agents import gpus
+from agents.config_values import (
+    address,
+    is_label,
+    is_root,
+    is_user,
+    port_range,
+    texts,
+    word,
+    write_range,
+)
 from agents.quantities import (
     QuantityError,
     format_memory,
@@ -43,12 +54,21 @@ class Nodes:
     name: str = ""  # "": the machine's host name
     down_after_s: float = 30.0
     admit_timeout_s: float = 10.0  # ADMITTED this long and no worker: back to queue
+    address: str = "127.0.0.1"  # where the ports of its runs are reached
+    ports: tuple[int, int] = (31_000, 31_999)  # given to runs that ask for any
+    labels: tuple[str, ...] = ()  # capabilities that `requires` may name
+    devices: tuple[gpus.Device, ...] = ()  # GPUs that are declared
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
     max_depth: int = 16
     max_runs_per_root: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    max_entries: int = 1000  # kept for each agent and each capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,7 @@ class SchedulerConfig:
     reschedule_on_crash: bool = True
     nodes: Nodes = field(default_factory=Nodes)
     cascade: Cascade = field(default_factory=Cascade)
+    bus: Bus = field(default_factory=Bus)
     output: Output = field(default_factory=Output)
     paths: Paths = field(default_factory=Paths)
     security: Security = field(default_factory=Security)
@@ -204,38 +225,6 @@ def size(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
-def word(value: object) -> str:
-    """A host name, or "" for the machine's own."""
-    if not isinstance(value, str) or len(value) > 64:
-        raise ValueError
-    if value and not value.replace("-", "").replace(".", "").isalnum():
-        raise ValueError
-    if not value.isascii():
-        raise ValueError
-    return value
-
-
-def texts(test: Callable[[str], bool]) -> Callable[[object], tuple[str, ...]]:
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list | tuple) or len(value) > 100:
-            raise TypeError
-        if not all(isinstance(one, str) and test(one) for one in value):
-            raise ValueError
-        return tuple(value)
-
-    return read
-
-
-def is_root(path: str) -> bool:
-    parts = path.split("/")
-    return path.startswith("/") and ".." not in parts and path.isprintable()
-
-
-def is_user(name: str) -> bool:
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    return plain.isalnum() and name.isascii() and not name.startswith("-")
-
-
 YES_NO = "true or false"
 DAY_S = 86_400.0
 
@@ -301,6 +290,36 @@ KEYS: Mapping[str, Key] = table(
         "seconds from 1 to 3600",
         seconds(1, 3600),
         number,
+    ),
+    Key("nodes.address", "nodes.address", "an IP address", address, restart=True),
+    Key(
+        "nodes.ports",
+        "nodes.ports",
+        "a range of ports from 1024 to 65535, such as 31000-31999",
+        port_range,
+        write_range,
+    ),
+    Key(
+        "nodes.labels",
+        "nodes.labels",
+        'a list of words such as "avx512" or "disk=ssd"',
+        texts(is_label),
+        list,
+        restart=True,
+    ),
+    Key(
+        "nodes.devices",
+        "nodes.devices",
+        'a list of GPUs such as {"id": "gpu0", "memory": "24GB", "share": 1}',
+        gpus.read,
+        gpus.write,
+        restart=True,
+    ),
+    Key(
+        "bus.max_entries",
+        "bus.max_entries",
+        "a whole number from 1 to 100000",
+        whole(1, 100_000),
     ),
     Key(
         "cascade.max_depth",

@@ -7,7 +7,7 @@ first, so that a rule finds them in `info.data` and all faults are told at once.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from agents import names
+from agents import names, requirements
 from agents.definition_parts import (
     MAX_ITEMS,
     AgentId,
@@ -32,11 +32,11 @@ from agents.definition_parts import (
     Strict,
     fits_argv,
     no_twins,
-    parse_ports,
     widen_backoff,
     widen_cascade,
     widen_retries,
 )
+from agents.definition_places import Requirement, Requirements, parse_ports
 from agents.quantities import (
     parse_bandwidth,
     parse_cpu,
@@ -106,8 +106,13 @@ class Definition(Strict):
     memory: Annotated[int, BeforeValidator(parse_memory)] = 128 * 10**6
     bandwidth: Annotated[int, BeforeValidator(parse_bandwidth)] | None = None
     ports: Annotated[dict[str, tuple[int, int]], PlainValidator(parse_ports)] = {}
-    requires: Labels = []
-    depends_on: Annotated[list[AgentId], *bounded, AfterValidator(no_twins)] = []
+    requires: Requirements = []
+    depends_on: Annotated[
+        list[AgentId],
+        *bounded,
+        AfterValidator(no_twins),
+        Field(validate_default=True),
+    ] = []
     cascades: Annotated[list[CascadeItem], *bounded, AfterValidator(no_twins)] = []
     hooks: Annotated[list[Hook], FailFast(), Field(max_length=MAX_HOOKS)] = []
     timeout: Duration | None = None
@@ -137,11 +142,31 @@ class Definition(Strict):
             ) from None
         return (docker or Docker()).model_copy(update={"image": image})
 
+    @field_validator("gpu", "ports")
+    @classmethod
+    def where_there_is_one(cls, wanted: Any, info: ValidationInfo) -> Any:
+        if wanted and info.data.get("exec_env") == "sandbox":
+            lacks = "network" if info.field_name == "ports" else "devices"
+            raise ValueError(f"a sandbox has no {lacks}; use another exec_env")
+        return wanted
+
+    @field_validator("requires")
+    @classmethod
+    def not_itself(
+        cls, items: list[Requirement], info: ValidationInfo
+    ) -> list[Requirement]:
+        if info.data.get("agent_id") in [i.agent for i in items if i.agent]:
+            raise ValueError("an agent cannot wait for itself")
+        return items
+
     @field_validator("depends_on")
     @classmethod
     def not_on_itself(cls, ids: list[str], info: ValidationInfo) -> list[str]:
         if info.data.get("agent_id") in ids:
             raise ValueError("an agent cannot depend on itself")
+        waited_for = [i.agent for i in info.data.get("requires", ()) if i.agent]
+        if pair := requirements.twins([*waited_for, *ids]):
+            raise ValueError(f"{pair[0]} and {pair[1]} would share variables")
         return ids
 
     @field_validator("cascades")

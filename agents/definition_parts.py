@@ -6,10 +6,8 @@ success". Every rule raises ValueError with one sentence.
 
 from __future__ import annotations
 
-import re
 import signal
 from functools import partial
-from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -169,36 +167,3 @@ widen_backoff = _short(
 widen_cascade = _short(
     "agent", str, form='the id of an agent or {"agent": …, "on": "success"}'
 )
-
-
-def parse_ports(value: Any) -> dict[str, tuple[int, int]]:
-    """Name -> first and last port, of [8080, "9000-9010"] or {"http": 8080}."""
-    if isinstance(value, list):
-        value = {str(item): item for item in no_twins(value)}
-    if not isinstance(value, dict):
-        raise ValueError('must be a list of ports or an object such as {"http": 8080}')
-    if len(value) > MAX_ITEMS:
-        raise ValueError(f"has more than {MAX_ITEMS} entries")
-    ports = {name: _port_range(item) for name, item in value.items()}
-    for name in ports:
-        names.label(name)
-    _refuse_overlap(list(ports.values()))
-    return ports
-
-
-def _port_range(item: object) -> tuple[int, int]:
-    text = str(item) if isinstance(item, int | str) else ""
-    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", text, re.ASCII)
-    if isinstance(item, bool) or match is None:
-        raise ValueError(f'{shown(item)} is not a port or a range such as "8000-8010"')
-    first, last = int(match[1]), int(match[2] or match[1])
-    if not 1 <= first <= last <= 65_535:
-        raise ValueError(f"{shown(item)} must lie between 1 and 65535, low end first")
-    return first, last
-
-
-def _refuse_overlap(ranges: list[tuple[int, int]]) -> None:
-    ordered = sorted(ranges)
-    for (_, last), (first, _) in pairwise(ordered):
-        if first <= last:
-            raise ValueError(f"port {first} is named twice")

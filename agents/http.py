@@ -35,6 +35,7 @@ INSTANT = re.compile(
 INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 
 
+WAITED = "kos.waited"  # in the scope of a request: what it waited for in vain or not
 Row = TypeVar("Row")
 
 
@@ -113,6 +114,19 @@ class Query:
         """How many rows to answer with; asking for more than the cap gets the cap."""
         asked = self.integer("limit", DEFAULT_LIMIT, minimum=1)
         return min(asked or DEFAULT_LIMIT, MAX_LIMIT)
+
+
+def may_wait(request: Any) -> bool:
+    """Whether a view may answer with `comes_after`: not a second time, and only where
+    a handler is there that awaits it."""
+    scope = getattr(request, "scope", None)
+    return scope is not None and WAITED not in scope
+
+
+def waited_for(request: Any) -> Any:
+    """What `comes_after` answered, when the request comes back from it."""
+    scope = getattr(request, "scope", None)
+    return scope.get(WAITED) if scope is not None else None
 
 
 def parse_query(raw: str) -> dict[str, str]:

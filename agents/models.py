@@ -83,7 +83,12 @@ class Node(models.Model):
     labels = models.JSONField(default=dict)
     cpu_millis = models.PositiveIntegerField()
     memory_bytes = models.BigIntegerField()
-    gpus = models.PositiveSmallIntegerField(default=0)
+    gpus = models.PositiveSmallIntegerField(default=0)  # runs that may have one
+    devices = models.JSONField(default=list)  # its GPUs, see agents.gpus
+    address = models.CharField(  # where its runs' ports are reached
+        max_length=64, default="127.0.0.1", db_default="127.0.0.1"
+    )
+    checks = models.JSONField(default=dict)  # what it found, see scheduling.node_checks
     environments = models.JSONField(default=list)  # exec_env names that work here
     usage = models.JSONField(default=dict)
     state = models.CharField(

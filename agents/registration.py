@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from agents.definition import Definition
 from agents.definition_parts import Docker
+from agents.definition_places import as_written, ports_as_written
 from agents.errors import Invalid
 from agents.quantities import (
     format_bandwidth,
@@ -141,7 +142,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "bandwidth_bps": d.bandwidth,
         "assumed": [k for k in ("cpu", "memory") if k not in d.model_fields_set],
         "ports": {name: list(ends) for name, ends in d.ports.items()},
-        "requires": list(d.requires),
+        "requires": [item.normalised() for item in d.requires],
         "depends_on": list(d.depends_on),
         "cascades": [c.model_dump() for c in d.cascades],
         "hooks": _hooks(d),
@@ -209,7 +210,7 @@ def _usual(kind: str) -> dict[str, Any]:
 def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
     restart = _in_words(spec["restart"])
     same = ("agent_id", "capabilities", "exec_env", "entry_point", "args", "env")
-    also = ("requires", "depends_on", "cascades", "secrets", "run_as", "enabled")
+    also = ("depends_on", "cascades", "secrets", "run_as", "enabled")
     return {
         **{key: spec[key] for key in same},
         "docker": spec["docker"],
@@ -220,7 +221,8 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "gpu": spec["gpus"],
         "memory": format_memory(spec["memory_bytes"]),
         "bandwidth": spec["bandwidth_bps"] and format_bandwidth(spec["bandwidth_bps"]),
-        "ports": _ports(spec["ports"]),
+        "ports": ports_as_written(spec["ports"]),
+        "requires": [as_written(item) for item in spec["requires"]],
         **{key: spec[key] for key in also},
         "hooks": [
             {
@@ -242,17 +244,6 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_words(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removesuffix("_s"): value for key, value in rule.items()}
-
-
-def _ports(ports: Mapping[str, Any]) -> list[str | int] | dict[str, str | int]:
-    """As a list where nobody named them."""
-    written = {
-        name: first if first == last else f"{first}-{last}"
-        for name, (first, last) in ports.items()
-    }
-    if all(name == str(item) for name, item in written.items()):
-        return list(written.values())
-    return written
 
 
 def cascade_cycles(specs: Iterable[Mapping[str, Any]]) -> list[list[str]]:

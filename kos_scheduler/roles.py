@@ -63,6 +63,7 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/restart/": acts("operator"),
     f"{API}agents/{{}}/versions/": reads(),
     f"{API}agents/{{}}/rollback/": acts("editor"),
+    f"{API}agents/{{}}/endpoints/": reads(),
     f"{API}agents/parse-command/": acts("viewer"),
     f"{API}environments/": reads(),
     # schedules and the calendar
@@ -90,6 +91,7 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/result/": reads(),
     f"{API}spawn/": acts("operator"),
+    f"{API}bus/": reads(),
     # the installation
     f"{API}nodes/": reads(),
     f"{API}nodes/{{}}/cordon/": acts("admin"),

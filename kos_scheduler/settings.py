@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from agents import gpus
 from kos_scheduler.config import ConfigError, load_config
 from kos_scheduler.local_secrets import local_secret
 from kos_scheduler.openapi_shapes import COMPONENTS
@@ -36,6 +37,10 @@ try:
     KOS = load_config(KOS_CONFIG_FILE)
 except ConfigError as error:
     raise SystemExit(f"configuration: {error}") from None
+try:
+    KOS_GPUS = gpus.from_words(os.environ.get("KOS_GPUS", ""))  # besides nodes.devices
+except (TypeError, ValueError):
+    raise SystemExit('KOS_GPUS: expected ids such as "gpu0:24GB:2,gpu1"') from None
 KOS_MAX_BODY_BYTES = 2 * 2**20  # of a request; the largest honest one is an agent
 
 PRODUCTION = os.environ.get("KOS_PRODUCTION") == "1"  # behind TLS, for others to reach

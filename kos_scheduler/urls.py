@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 import agents.api
 import monitor.api
 import scheduling.api
+import scheduling.place_api
 import scheduling.schedule_api
 import scheduling.timeline_api
 from kos_scheduler import admin_api, views
@@ -20,6 +21,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.schedule_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
+    *scheduling.place_api.routes,
     *monitor.api.routes,
 ]
 pages = [path(page, views.app) for page in PAGES]

@@ -38,6 +38,11 @@ class Sample:
     counters: Mapping[str, float] = field(default_factory=dict)
 
 
+def gpus() -> list[Usage]:
+    """Each GPU the driver names: its id, number, name and memory; [] without one."""
+    return _gpus()
+
+
 def detect_capacity() -> tuple[int, int, int]:
     """(CPU in thousandths of a core, bytes of memory, GPUs) agents may ever use.
 
@@ -177,7 +182,11 @@ def _has_gpu_driver() -> bool:
 
 def _gpu(index: int) -> Usage:
     device = pynvml.nvmlDeviceGetHandleByIndex(index)
-    seen: Usage = {"index": index, "name": str(pynvml.nvmlDeviceGetName(device))}
+    seen: Usage = {
+        "id": str(pynvml.nvmlDeviceGetUUID(device)),
+        "index": index,
+        "name": str(pynvml.nvmlDeviceGetName(device)),
+    }
     with suppress(pynvml.NVMLError):
         memory = pynvml.nvmlDeviceGetMemoryInfo(device)
         seen |= {

@@ -21,9 +21,11 @@ from agents.errors import ChangedMeanwhile, NotAllowedNow
 from scheduling import (
     agent_control,
     firing,
+    grants,
     hot_reads,
     lease,
     nodes,
+    overdue,
     result_dispatcher,
     runs,
     sweeping,
@@ -94,6 +96,7 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     """
     if not admissions:
         return 0
+    given = [a for a in admissions if a.grant is not None]
     steps = [
         Step(
             a.run.id,
@@ -101,23 +104,27 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
             also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
         )
         for a in admissions
+        if a.grant is None
     ]
     with transaction.atomic():
         lease.check(token)
         moved = runs.move_many(
             steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
         )
-    batches: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        if given:
+            moved += grants.admit(given, actor=ACTOR, now=now)
+    needy = {a.run.id for a in given if a.grant and a.grant.needy}
+    batches: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
     for run in moved:
-        batches[run["node"]].append((run["id"], run["token"]))
-    for node, batch in batches.items():
-        send(node, batch)
+        batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))
+    for (node, is_needy), batch in batches.items():
+        send(node, batch, needy=is_needy)
     return len(moved)
 
 
-def send(node: str, batch: Sequence[tuple[int, int]]) -> None:
+def send(node: str, batch: Sequence[tuple[int, int]], *, needy: bool = False) -> None:
     try:
-        queues.send_launch(node, batch)
+        queues.send_launch(node, batch, needy=needy)
     except redis_library.RedisError as down:
         log.warning("launch not sent", extra={"node": node, "why": str(down)})
 
@@ -169,6 +176,7 @@ def housekeep(token: int, *, now: datetime) -> None:
     with transaction.atomic():
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
+    overdue.fail_overdue(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

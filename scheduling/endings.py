@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from agents import live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
-from scheduling import hot_reads, restarts, runs
+from scheduling import hot_reads, restarts, result_bus, runs
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
 from scheduling.result_dispatcher import deliveries_of
@@ -194,6 +194,10 @@ def close_many(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
         steps = [Step(c.run.id, c.run.token, c.reason, c.facts) for c in group]
         moved = runs.move_many(steps, before=before, to=to, actor=actor, now=now)
         ended.update(run["id"] for run in moved)
+        left = [c for c in group if c.facts.get("result") is not None]
+        if left:
+            results = {c.run.id: c.facts["result"] for c in left}
+            result_bus.publish_on_commit(moved, results, to)
     follow([c for c in closes if c.run.id in ended], actor=actor, now=now)
     if ended:
         runs.wake_on_commit("ended")

@@ -138,8 +138,8 @@ def missing_on(node: Node, spec: Mapping[str, Any]) -> list[str]:
     found = []
     if spec["exec_env"] not in node.environments:
         found.append(f"it has no {spec['exec_env']}")
-    if spec["gpus"] > node.gpus:
-        found.append(f"needs {spec['gpus']} GPU, it has {node.gpus}")
+    if spec["gpus"] > (has := len(node.devices) or node.gpus):  # one twice is one
+        found.append(f"needs {spec['gpus']} GPU, it has {has}")
     if spec["cpu_millis"] > node.cpu_millis:
         cores = f"{spec['cpu_millis'] / 1000:g} cores"
         found.append(f"needs {cores}, it has {node.cpu_millis / 1000:g}")

@@ -19,21 +19,22 @@ from agents import live_config, names
 from agents.agent_lifecycle_hooks import Hook
 from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.models import Agent
-from scheduling import hot_reads, runs
+from scheduling import given, hot_reads, runs, this_node
 from scheduling.batch_sql import iso
 from scheduling.models import Run
 from scheduling.run_folders import folder_of, work_name
 from scheduling.run_state import RunState
 from scheduling.runs import Step
+from scheduling.surroundings import loaded
 
 S = RunState
 RUN, AGENT = Run._meta.db_table, Agent._meta.db_table
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COLUMNS = (
     *("uid", "token", "occurrence_key", "due_at", "version_id"),
-    *("attempt", "params", "timeout_s", "parent_id"),
+    *("attempt", "params", "timeout_s", "parent_id", "devices", "ports"),
 )
-BEYOND_ANSWER = COLUMNS[-4:]  # what a move does not tell of a run anyway
+BEYOND_ANSWER = COLUMNS[-6:]  # what a move does not tell of a run anyway
 STARTS = f"SELECT {', '.join(COLUMNS)} FROM {RUN}"
 PARENTS = f"""
 SELECT p.id, p.uid, a.agent_id, p.result
@@ -79,8 +80,11 @@ def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
     """What is to start for rows of COLUMNS, in their order."""
     specs = hot_reads.specs({row["version_id"] for row in rows})
     parents = parents_of({row["parent_id"] for row in rows} - {None})
+    peers = given.peers_of(
+        [s for s in specs.values() if s["depends_on"] or s["requires"]]
+    )
     for row in rows:
-        row["spec"] = specs[row["version_id"]]
+        row["spec"], row["peers"] = specs[row["version_id"]], peers
         row["parent"] = parents.get(row["parent_id"])
     return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
 
@@ -112,12 +116,21 @@ def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
         grace_s=spec["grace_s"],
         run_as=spec["run_as"],
         environment=spec["exec_env"],
-        container=container_of(spec),
+        container=container_of(spec, row["ports"]),
         mounts=mounts_of(spec),
+        gpus=gpus_of(row),
     )
 
 
-def container_of(spec: Mapping[str, Any]) -> Container | None:
+def gpus_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The devices its engine must open for it. A plain program may open all that its
+    user may: the environment tells it which are its own."""
+    if row["devices"] is None or row["spec"]["exec_env"] != "docker":
+        return ()
+    return this_node.devices().passed_on(loaded(row["devices"]))
+
+
+def container_of(spec: Mapping[str, Any], ports: Any) -> Container | None:
     """What the definition says of its container; None for other environments."""
     if (docker := spec["docker"]) is None:
         return None
@@ -127,6 +140,7 @@ def container_of(spec: Mapping[str, Any]) -> Container | None:
         network=docker["network"],
         user=docker["user"],
         workdir=docker["workdir"],
+        ports=given.published(spec, ports) if ports else {},
     )
 
 
@@ -157,6 +171,7 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
     if row["parent"]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
         ours["KOS_PARENT_RESULT"] = result or "null"
+    ours |= given.variables(row, row["peers"])
     kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
     return {"PATH": PATH, "HOME": work, **kept, **spec["env"], **ours}
 

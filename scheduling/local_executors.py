@@ -14,10 +14,13 @@ SYSTEMD = "/run/systemd/system"  # is there where systemd is process 1
 USER_BUS = "bus"  # below XDG_RUNTIME_DIR
 
 
-def executors_for(folder: Path, *, mount_roots: Sequence[str]) -> list[Executor]:
+def executors_for(
+    folder: Path, *, mount_roots: Sequence[str], publish_on: str
+) -> list[Executor]:
     """The executors of the node whose files lie in `folder`. An engine's library is
     loaded only where there is an engine.
 
+    `publish_on`: the address at which ports of containers are reached.
     DOCKER_HOST and KOS_SYSTEMD_BUS name engines in other places.
     """
     found: list[Executor] = [executor_class("subprocess")(folder)]
@@ -26,6 +29,7 @@ def executors_for(folder: Path, *, mount_roots: Sequence[str]) -> list[Executor]
             folder / "docker",
             base_url=os.environ.get("DOCKER_HOST"),
             allowed_roots=mount_roots,
+            publish_on=publish_on,
         )
         found.append(made)
     if (bus := systemd_bus()) is not None:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from redis import RedisError
 
 from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
-from scheduling import hooked_starts, launch, nodes
+from scheduling import hooked_starts, launch, node_checks, nodes
 from scheduling.environments import Environments
 from scheduling.supervisor import utc_now
 
@@ -51,6 +52,9 @@ class NodeProcess:
         self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
         self.hooks = hooked_starts.HookedStarts(name, self.start_one)
         self.here = Environments(name, executors, self.hooks.under_way)
+        self.checks = node_checks.NodeChecks(name)
+        self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
+        self.look_around = asyncio.Event()
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
     def start(self) -> None:
@@ -63,6 +67,8 @@ class NodeProcess:
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
+        self.checker.shutdown(wait=False, cancel_futures=True)
+        self.checks.stop()
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
@@ -74,6 +80,22 @@ class NodeProcess:
             if start.pre_start:
                 self.hooks.begin(start, self.loop)
 
+    def look_and_launch(self, batch: Sequence[tuple[int, int]]) -> None:
+        """The same for runs that require something, once it has been looked for again.
+        That may take seconds, so it has a thread of its own."""
+        self.checker.submit(self.launch_fit, batch)
+
+    def launch_fit(self, batch: Sequence[tuple[int, int]]) -> None:
+        try:
+            fit = self.checks.still_fit(batch, now=utc_now())
+            if fit:
+                self.launch(fit, now=utc_now())
+        except DatabaseError as trouble:  # they go back to the queue by their age
+            log.warning("not looked for", extra={"why": str(trouble)})
+            close_old_connections()
+        except Exception:
+            log.exception("a launch failed", extra={"runs": [pk for pk, _ in batch]})
+
     def start_one(self, spec: LaunchSpec) -> None:
         self.here.start([spec], now=utc_now())
 
@@ -81,7 +103,7 @@ class NodeProcess:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
-            for part in (self.listen, self.beat, self.look)
+            for part in (self.listen, self.beat, self.look, self.check)
         ]
         ended = asyncio.gather(*self.parts, return_exceptions=True)
         self.loop.run_until_complete(ended)
@@ -113,8 +135,11 @@ class NodeProcess:
             redis.async_connection() as client,
             client.pubsub(ignore_subscribe_messages=True) as feed,
         ):
-            await feed.subscribe(nodes.channel(self.name))
+            await feed.subscribe(nodes.channel(self.name), nodes.EVERY_NODE)
             async for message in feed.listen():
+                if message["channel"].decode() == nodes.EVERY_NODE:
+                    self.look_around.set()
+                    continue
                 await self.in_thread(partial(self.heard, message["data"]))
 
     def heard(self, message: bytes) -> None:
@@ -145,6 +170,20 @@ class NodeProcess:
     def look_once(self) -> float:
         self.here.look(now=utc_now())
         return live_config.current().heartbeat_interval_s
+
+    async def check(self) -> None:
+        """See what waiting runs require, every few seconds and when one was queued."""
+        self.look_around.clear()
+        await self.loop.run_in_executor(self.checker, self.check_once)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.look_around.wait(), node_checks.EVERY_S)
+
+    def check_once(self) -> None:
+        try:
+            self.checks.look()
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""

@@ -21,6 +21,18 @@ def channel(name: str) -> str:
     return f"kos:node:{name}"
 
 
+EVERY_NODE = "kos:nodes"  # where all of them listen
+LOOK_AROUND = "look around"  # a run waits for something around it
+
+
+def look_around() -> None:
+    """Have every node look for what waiting runs require. Losing it costs seconds."""
+    try:
+        redis.connection().publish(EVERY_NODE, LOOK_AROUND)
+    except redis_library.RedisError:
+        return
+
+
 def tell(name: str, what: str) -> None:
     """Ask a node to look now. Losing it costs a heartbeat, never a stop."""
     try:

@@ -14,7 +14,7 @@ class RunState(StrEnum):
     SUSPENDED = "suspended"  # frozen by preemption; keeps memory, frees CPU
     STOPPING = "stopping"  # asked to end; still holds its resources
     SUCCEEDED = "succeeded"  # its program ended with exit code 0
-    FAILED = "failed"  # it could not start, or ended by itself in another way
+    FAILED = "failed"  # it could not start in time, or ended by itself in another way
     CANCELLED = "cancelled"  # somebody called it off
     TIMED_OUT = "timed_out"  # its time limit ended it
     PREEMPTED = "preempted"  # ended to make room; its work is queued again
@@ -23,7 +23,7 @@ class RunState(StrEnum):
 
 S = RunState
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
-    S.QUEUED: frozenset({S.ADMITTED, S.CANCELLED}),
+    S.QUEUED: frozenset({S.ADMITTED, S.CANCELLED, S.FAILED}),
     S.ADMITTED: frozenset({S.STARTING, S.QUEUED, S.CANCELLED, S.LOST}),
     S.STARTING: frozenset({S.RUNNING, S.STOPPING, S.FAILED, S.CANCELLED, S.LOST}),
     S.RUNNING: frozenset(

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from agents import journal, redis
+from agents import journal, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
@@ -144,6 +144,8 @@ def queue_many(
         raise NotAllowedNow("it already has a live run") from taken
     if wake:  # first: announcing them may take a moment
         wake_on_commit("queued")
+    if any(requirements.MARK in run.queue_class for run in fresh):
+        transaction.on_commit(nodes.look_around, robust=True)
     journal.record_many([_queued(w, run) for w, run in zip(wanted, fresh, strict=True)])
     return fresh
 
@@ -189,7 +191,8 @@ def queue_class(spec: Mapping[str, Any], priority: int, pinned: Node | None) -> 
     """The name shared by runs that the planner cannot tell apart."""
     need = f"{spec['cpu_millis']}m/{spec['memory_bytes']}b/{spec['gpus']}g"
     where = f"@{pinned.pk}" if pinned else ""
-    return f"{Priority.CRITICAL - priority}/{spec['exec_env']}/{need}{where}"
+    urgency = Priority.CRITICAL - priority
+    return f"{urgency}/{spec['exec_env']}/{need}{where}{requirements.mark(spec)}"
 
 
 def _queued(w: Wanted, run: Run) -> journal.Entry:

@@ -87,6 +87,8 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "cpu_millis": node.cpu_millis,
         "memory_bytes": node.memory_bytes,
         "gpus": node.gpus,
+        "devices": node.devices,
+        "address": node.address,
         "slots": slots,
         "used": {part: used.get(part) or 0 for part in parts},
         "usage": node.usage,

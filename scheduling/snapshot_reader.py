@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from django.db import connection
 
-from scheduling import hot_reads
+from agents.requirements import MARK
+from scheduling import hot_reads, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -48,11 +49,12 @@ def read_snapshot(
     per_class: int,
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
-    waiting = tuple(_waiting(now, mode, per_class))
-    if not waiting:  # nothing to decide: what nodes hold does not matter
+    found = _waiting(now, mode, per_class)
+    if not found:  # nothing to decide: what nodes hold does not matter
         return Snapshot({}, (), (), (), slots, mode)
+    waiting = tuple(c for c, _ in found)
     most_urgent = max(c.priority for c in waiting)
-    return Snapshot(
+    snapshot = Snapshot(
         nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
         occupied=tuple(
             Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5]))
@@ -66,6 +68,10 @@ def read_snapshot(
         slots=slots,
         mode=mode,
     )
+    needy = {c.name: version for c, version in found if MARK in c.name}
+    if needy or any(c.need.gpus for c in waiting):
+        return surroundings.seen_by(snapshot, needy)
+    return snapshot
 
 
 def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
@@ -79,11 +85,12 @@ def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
     )
 
 
-def _waiting(now: datetime, mode: str, per_class: int) -> list[QueueClass]:
+def _waiting(now: datetime, mode: str, per_class: int) -> list[tuple[QueueClass, int]]:
+    """Each class with the version of its first run."""
     found = []
     for name in class_names():
         if rows := _first_of(name, now, mode, per_class):
-            found.append(_class(name, rows))
+            found.append((_class(name, rows), rows[0][-1]))
     return found
 
 
@@ -101,7 +108,7 @@ def _first_of(
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
-            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code "
+            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
             "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
             f"ORDER BY r.due_at{newest}, r.id{newest} LIMIT %s",

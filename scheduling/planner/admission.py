@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from scheduling.planner.explain import Blocked, explain
 from scheduling.planner.ledger import Ledger
-from scheduling.planner.snapshot import HeldRun, QueueClass, Snapshot, WaitingRun
+from scheduling.planner.snapshot import (
+    Grant,
+    HeldRun,
+    QueueClass,
+    Snapshot,
+    WaitingRun,
+)
 from scheduling.task_queue import order
 
 
@@ -21,6 +27,7 @@ class Admit:
     run: WaitingRun
     node: str
     node_id: int = 0
+    grant: Grant | None = None  # for most runs there is nothing to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,8 @@ def plan(snapshot: Snapshot) -> list[Decision]:
 def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:
     node = ledger.node_with_room(queue_class)
     if node is not None:
-        ledger.take(node, queue_class.need)
-        return Admit(run, node, ledger.nodes[node].id)
+        grant = ledger.take(node, queue_class)
+        return Admit(run, node, ledger.nodes[node].id, grant)
     coming = ledger.node_with_room_coming(queue_class)
     if coming is not None:
         ledger.reserve(coming, queue_class.need)

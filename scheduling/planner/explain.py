@@ -21,10 +21,13 @@ def explain(wanted: QueueClass, ledger: Ledger) -> Blocked:
     """The blocker nearest to the run: no node, never enough, not enough now."""
     if not ledger.nodes:
         return Blocked("no_node", "no node has joined yet")
+    able = ledger.able(wanted)
+    if not able:
+        return _no_node(wanted, ledger)
     usable = ledger.usable(wanted)
     if not usable:
-        return _no_node(wanted, ledger)
-    never = {name: ledger.nodes[name].capacity.lacks(wanted.need) for name in usable}
+        return _barred(able, wanted, ledger)
+    never = {name: ledger.lacks_ever(name, wanted.need) for name in usable}
     if all(never.values()):
         return Blocked(
             f"never:{_codes(never)}",
@@ -33,7 +36,7 @@ def explain(wanted: QueueClass, ledger: Ledger) -> Blocked:
         )
     if ledger.slots_coming <= 0:
         return Blocked("slots", "all agent slots are in use (max_concurrent_agents)")
-    short = {name: ledger.coming[name].lacks(wanted.need) for name in usable}
+    short = {name: ledger.lacks_later(name, wanted.need) for name in usable}
     text = _each(usable, short, "has too little free")
     return Blocked(f"busy:{_codes(short)}", text or "waits for room")
 
@@ -50,6 +53,17 @@ def _no_node(wanted: QueueClass, ledger: Ledger) -> Blocked:
     if all(never.values()):
         text += f", and none has the {describe(wanted.need, never)} it needs"
     return Blocked(f"env:{wanted.environment}+{_codes(never)}", text)
+
+
+def _barred(able: list[str], wanted: QueueClass, ledger: Ledger) -> Blocked:
+    """What is required and not there: said once where it is the same everywhere."""
+    found = {name: bar for name in able if (bar := ledger.bar(name, wanted))}
+    texts = {name: bar.text for name, bar in found.items()}
+    code = min(bar.code for bar in found.values())
+    if len(set(texts.values())) == 1:
+        return Blocked(code, next(iter(texts.values())))
+    said = "; ".join(f"on {name}: {text}" for name, text in texts.items())
+    return Blocked(code, said)
 
 
 def _codes(lacks: dict[str, list[str]]) -> str:

@@ -6,14 +6,19 @@ just as for memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
+from scheduling.planner import devices, ports
 from scheduling.planner.snapshot import (
+    Device,
+    Grant,
     HeldRun,
     Occupied,
     QueueClass,
     Resources,
     Snapshot,
+    Unmet,
 )
 
 
@@ -25,8 +30,16 @@ class Ledger:
         self.slots = snapshot.slots
         self.slots_coming = snapshot.slots
         self.victims = list(snapshot.preemptible)
+        self.taken = {name: dict(n.taken) for name, n in snapshot.nodes.items()}
+        self.gpus = {name: Counter[str]() for name in snapshot.nodes}  # device -> runs
+        self.gpus_coming = {name: Counter[str]() for name in snapshot.nodes}
         for held in snapshot.occupied:
             self._hold(held)
+        for one in snapshot.holdings:
+            if one.node in self.gpus:
+                self.gpus[one.node].update(one.devices)
+                if not one.yielding:
+                    self.gpus_coming[one.node].update(one.devices)
 
     def _hold(self, held: Occupied) -> None:
         self.slots -= held.slots
@@ -39,6 +52,21 @@ class Ledger:
             self.coming[held.node] -= held.need
 
     def usable(self, wanted: QueueClass) -> list[str]:
+        """Nodes that could take the class as far as what it requires goes."""
+        return [name for name in self.able(wanted) if not self.bar(name, wanted)]
+
+    def bar(self, node: str, wanted: QueueClass) -> Unmet | None:
+        """What the class requires and does not find on the node, if anything."""
+        if node in wanted.unmet:
+            return wanted.unmet[node]
+        if wanted.ports:
+            found = ports.choose(wanted.ports, self.taken[node])
+            if not isinstance(found, dict):
+                text = ports.why_none(found, self.taken[node], node)
+                return Unmet("ports", text)
+        return None
+
+    def able(self, wanted: QueueClass) -> list[str]:
         """Nodes that could ever take the class, by their names."""
         return [
             node.name
@@ -53,9 +81,9 @@ class Ledger:
         if self.slots <= 0 or self.slots_coming <= 0:
             return None
         for name in self.usable(wanted):
-            if self.free[name].lacks(wanted.need):
+            if self.lacks_now(name, wanted.need):
                 continue
-            if not self.coming[name].lacks(wanted.need):
+            if not self.lacks_later(name, wanted.need):
                 return name
         return None
 
@@ -63,24 +91,63 @@ class Ledger:
         if self.slots_coming <= 0:
             return None
         for name in self.usable(wanted):
-            if not self.coming[name].lacks(wanted.need):
+            if not self.lacks_later(name, wanted.need):
                 return name
         return None
 
-    def take(self, node: str, need: Resources) -> None:
+    def lacks_now(self, node: str, need: Resources) -> list[str]:
+        return self._lacks(node, self.free[node], self.gpus[node], need)
+
+    def lacks_later(self, node: str, need: Resources) -> list[str]:
+        """The same, once those that yield are gone."""
+        return self._lacks(node, self.coming[node], self.gpus_coming[node], need)
+
+    def lacks_ever(self, node: str, need: Resources) -> list[str]:
+        return self._lacks(node, self.nodes[node].capacity, {}, need)
+
+    def _lacks(
+        self, node: str, room: Resources, held: Mapping[str, int], need: Resources
+    ) -> list[str]:
+        short = room.lacks(need)
+        if not need.gpus or "GPU" in short:
+            return short
+        chosen = devices.choose(self.devices_of(node), held, need.gpus)
+        return short if chosen is not None else [*short, "GPU"]
+
+    def devices_of(self, node: str) -> tuple[Device, ...]:
+        """Its GPUs; by their numbers where it never said more than how many."""
+        view = self.nodes[node]
+        numbers = range(view.capacity.gpus)
+        return view.devices or tuple(Device(str(number)) for number in numbers)
+
+    def take(self, node: str, wanted: QueueClass) -> Grant | None:
+        """Spend the node's room; what the run is given of it by name."""
+        need = wanted.need
         self.free[node] -= need
         self.slots -= 1
         self.reserve(node, need)
+        if not need.gpus and not wanted.needy:
+            return None
+        chosen = devices.choose(self.devices_of(node), self.gpus[node], need.gpus) or ()
+        self.gpus[node].update(chosen)
+        given = ports.choose(wanted.ports, self.taken[node])
+        assert isinstance(given, dict), "a node without the ports is not usable"
+        self.taken[node].update(dict.fromkeys(given.values(), "a run that starts"))
+        return Grant(chosen, given, wanted.needy)
 
     def reserve(self, node: str, need: Resources) -> None:
         self.coming[node] -= need
         self.slots_coming -= 1
+        if need.gpus:
+            held = self.gpus_coming[node]
+            held.update(devices.choose(self.devices_of(node), held, need.gpus) or ())
 
     def expect(self, node: str, victims: Iterable[HeldRun]) -> None:
         """These will go: their room is on its way."""
         for victim in victims:
             self.victims.remove(victim)
             self.coming[victim.node] += victim.need
+            self.gpus_coming[victim.node].subtract(victim.devices)
             self.slots_coming += 1
 
     def cheapest_victims(
@@ -102,22 +169,37 @@ class Ledger:
     def _victims_on(self, node: str, wanted: QueueClass) -> tuple[HeldRun, ...]:
         below = [v for v in self.victims if v.priority < wanted.priority]
         below.sort(key=lambda v: (v.priority, -v.id))  # least urgent, newest first
-        here = [v for v in below if v.node == node]
-        room, chosen = self.coming[node], list[HeldRun]()
-        for victim in here:
-            if not room.lacks(wanted.need):
-                break
-            room += victim.need
-            chosen.append(victim)
-        if room.lacks(wanted.need):
+        chosen = self._enough_of([v for v in below if v.node == node], node, wanted)
+        if chosen is None:
             return ()
-        for victim in tuple(reversed(chosen)):  # give back who turned out unneeded
-            if not (room - victim.need).lacks(wanted.need):
-                room -= victim.need
-                chosen.remove(victim)
         for victim in below:  # a slot may be freed on any node
             if self.slots_coming + len(chosen) > 0:
                 break
             if victim not in chosen:
                 chosen.append(victim)
         return tuple(chosen) if self.slots_coming + len(chosen) > 0 else ()
+
+    def _enough_of(
+        self, here: list[HeldRun], node: str, wanted: QueueClass
+    ) -> list[HeldRun] | None:
+        """As few of those as make room; None where all of them do not."""
+        room, held = self.coming[node], Counter(self.gpus_coming[node])
+        chosen = list[HeldRun]()
+
+        def short(room: Resources, held: Mapping[str, int]) -> bool:
+            return bool(self._lacks(node, room, held, wanted.need))
+
+        for victim in here:
+            if not short(room, held):
+                break
+            room += victim.need
+            held.subtract(victim.devices)
+            chosen.append(victim)
+        if short(room, held):
+            return None
+        for victim in tuple(reversed(chosen)):  # give back who turned out unneeded
+            without = held + Counter(victim.devices)
+            if not short(room - victim.need, without):
+                room, held = room - victim.need, without
+                chosen.remove(victim)
+        return chosen

@@ -8,7 +8,7 @@ that can, and the snapshot stays small however long the queue is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -46,12 +46,57 @@ NOTHING = Resources()
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU; `share` runs may have it at once."""
+
+    id: str
+    share: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PortWant:
+    """A port on the node, of this range, under this name."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Why a class cannot be on a node: something that it requires is not there."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """GPUs that one run has."""
+
+    node: str
+    devices: tuple[str, ...]
+    yielding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a run is given of its node by name."""
+
+    devices: tuple[str, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    needy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     name: str
     capacity: Resources  # what agents may use, max_memory_usage applied
     environments: frozenset[str]
     id: int = 0  # its primary key, for whoever applies the plan
     open: bool = True  # False: down, cordoned or draining; takes nothing further
+    devices: tuple[Device, ...] = ()  # read when a waiting run wants one
+    taken: Mapping[int, str] = field(default_factory=dict)  # port -> by whom; as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +117,7 @@ class HeldRun:
     node: str
     priority: int
     need: Resources
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +139,9 @@ class QueueClass:
     priority: int
     first: tuple[WaitingRun, ...]  # never empty
     pinned_node: str = ""  # "": any node
+    unmet: Mapping[str, Unmet] = field(default_factory=dict)  # node -> why not there
+    ports: tuple[PortWant, ...] = ()
+    needy: bool = False  # its node looks once more before it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +152,4 @@ class Snapshot:
     waiting: tuple[QueueClass, ...]
     slots: int  # max_concurrent_agents
     mode: str = "priority"
+    holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU

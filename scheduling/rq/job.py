@@ -22,6 +22,7 @@ from rq.job import Job
 ENTRY_POINTS = frozenset(
     {
         "scheduling.rq.jobs.launch_runs",
+        "scheduling.rq.jobs.look_and_launch",
         "scheduling.rq.jobs.housekeep",
     }
 )

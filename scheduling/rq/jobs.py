@@ -18,6 +18,11 @@ def launch_runs(batch: Sequence[tuple[int, int]]) -> None:
     node_process.current().launch([(i, t) for i, t in batch], now=now())
 
 
+def look_and_launch(batch: Sequence[tuple[int, int]]) -> None:
+    """As launch_runs, for runs that require something: it is looked for once more."""
+    node_process.current().look_and_launch([(i, t) for i, t in batch])
+
+
 def housekeep(name: str) -> None:
     """Do one chore by its name; one that is no longer known is left."""
     chore = CHORES.get(name)

@@ -13,6 +13,7 @@ from scheduling.rq.job import SignedJob, carried
 HOUSEKEEPING = "housekeeping"
 HOUSEKEEP = "scheduling.rq.jobs.housekeep"
 LAUNCH = "scheduling.rq.jobs.launch_runs"
+LOOK_AND_LAUNCH = "scheduling.rq.jobs.look_and_launch"
 LAUNCH_TTL_S = 120  # a launch nobody took by then is back in the queue long since
 
 
@@ -36,13 +37,17 @@ def launch_queue(node: str) -> str:
     return f"launch:{node}"
 
 
-def send_launch(node: str, batch: Sequence[tuple[int, int]]) -> None:
-    """Hand runs to a node: (run id, fencing token) each. Call after commit.
+def send_launch(
+    node: str, batch: Sequence[tuple[int, int]], *, needy: bool = False
+) -> None:
+    """Hand runs to a node: (run id, fencing token) each. Call after commit. `needy`:
+    it looks once more for what they require.
 
     Raises redis.RedisError; the runs then go back to the queue by their age.
     """
     to = queue(launch_queue(node))
-    job_id = carried(LAUNCH, (list(batch),), origin=to.name)
+    function = LOOK_AND_LAUNCH if needy else LAUNCH
+    job_id = carried(function, (list(batch),), origin=to.name)
     with to.connection.pipeline(transaction=False) as pipe:  # one round trip
         pipe.sadd(to.redis_queues_keys, to.key)
         to.push_job_id(job_id, pipeline=pipe)

@@ -108,6 +108,18 @@ def test_all_faults_are_told_at_once() -> None:
         ({"retries": {"on": ["SIGNOPE"]}}, "retries", "neither an exit code"),
         ({"retries": {"on": [0]}}, "retries", "neither an exit code"),
         ({"ports": [80, "79-81"]}, "ports", "port 80 is named twice"),
+        ({"ports": {"a-b": 80, "a_b": 81}}, "ports", "share one variable"),
+        ({"ports": ["auto", "auto"]}, "ports", "named twice"),
+        ({"ports": {"a": "any"}}, "ports", "not a port"),
+        ({"ports": [80], "exec_env": "sandbox"}, "ports", "has no network"),
+        ({"gpu": 1, "exec_env": "sandbox"}, "gpu", "has no devices"),
+        ({"requires": [{"file": "x"}]}, "requires", "item 1, file: "),
+        ({"requires": [{"reachable": "db"}]}, "requires", "a host and a port"),
+        ({"requires": [{"port_free": 0}]}, "requires", "at least 1"),
+        ({"requires": [{"within": "1s"}]}, "requires", "exactly one of"),
+        ({"requires": [{"agent": "a"}]}, "requires", "wait for itself"),
+        ({"requires": ["x", {"capability": "x"}]}, "requires", "named twice"),
+        ({"depends_on": ["x-y", "x_y"]}, "depends_on", "would share variables"),
         ({"cascades": ["b", "b"]}, "cascades", "named twice"),
         ({"entry_point": "python x.py"}, "entry_point", "not the name of one program"),
         ({"entry_point": "/bin/sh -c id"}, "entry_point", "not a command line"),
@@ -215,7 +227,22 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     "bandwidth": st.integers(1, 10**13),
     "ports": st.one_of(
         st.lists(st.integers(1, 65_535), max_size=4, unique=True),
-        st.just({"http": 8080, "debug": "9000-9010"}),
+        st.just({"http": 8080, "debug": "9000-9010", "admin": "auto"}),
+    ),
+    "requires": st.lists(
+        st.sampled_from(
+            [
+                "avx512",
+                {"file": "/data/in.csv", "within": "10m"},
+                {"command": "ffmpeg"},
+                {"port_free": 8080},
+                {"reachable": "db:5432"},
+                {"agent": "z-other"},
+                {"capability": "fast-disk", "within": 5},
+            ]
+        ),
+        max_size=4,
+        unique_by=str,
     ),
     "depends_on": st.lists(ids.map("x-{}".format), max_size=3, unique=True),
     "cascades": st.lists(ids.map("y-{}".format), max_size=3, unique=True),
@@ -265,6 +292,8 @@ kinds = st.one_of(
 def test_the_definition_of_a_spec_gives_the_same_spec_again(
     agent_id, where, kind, more
 ) -> None:
+    if where["exec_env"] == "sandbox":  # it has neither
+        more = {k: v for k, v in more.items() if k not in ("gpu", "ports")}
     raw = {"agent_id": agent_id, "entry_point": "/bin/x", **where, **kind, **more}
     spec = parse_agent(raw)
     again = json.loads(json.dumps(definition_of(spec)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils.timezone import now
 
-from agents import live_config, machine, redis
+from agents import gpus, live_config, machine, redis
 from monitor import resource_manager
-from scheduling import agent_control, node_process, nodes
+from scheduling import agent_control, node_process, nodes, this_node
 from scheduling.local_executors import executors_for
 from scheduling.rq import queues
 from scheduling.rq.job import SignedJob, SignedSerializer
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         executors = executors_for(
             settings.VAR / "node" / name,
             mount_roots=live_config.current().paths.mount_roots,
+            publish_on=live_config.current().nodes.address,
         )
         process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
@@ -44,15 +46,29 @@ class Command(BaseCommand):
         self.stdout.write(f"node {name} has stopped; its agents go on")
 
     def join(self, name: str, at: datetime) -> None:
+        config = live_config.current().nodes
+        declared = (*config.devices, *settings.KOS_GPUS)
+        devices = gpus.inventory(resource_manager.gpus(), declared)
+        this_node.install(devices)
         found = {
             **machine.facts(),
-            "gpus": resource_manager.detect_capacity()[2],
+            "gpus": gpus.places(devices),
+            "devices": devices,
+            "address": config.address,
         }
+        if config.labels:
+            found["labels"] = labelled(config.labels)
         if nodes.register(name, now=at, facts=found):
             agent_control.start_at_boot(now=at)
 
     def sample(self, name: str, at: datetime) -> None:
         self.last = resource_manager.sampler_step(name, self.last, now=at)
+
+
+def labelled(words: Sequence[str]) -> dict[str, str | bool]:
+    """ "disk=ssd" is {"disk": "ssd"}, "avx512" is {"avx512": true}."""
+    pairs = (word.partition("=") for word in words)
+    return {name: value or True for name, _, value in pairs}
 
 
 def launcher(name: str) -> Launcher:
