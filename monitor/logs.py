@@ -11,29 +11,28 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 import orjson
 from django.conf import settings
 
 from agents.errors import NotFound
+from monitor import log_files
+from monitor.log_files import Cut, Output
+from monitor.log_lines import begun_character
 
 Stream = Literal["out", "err"]
 STREAMS: tuple[Stream, ...] = ("out", "err")
 UID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 MOST_BYTES = 2**20  # of one read, whatever is asked for
-CUT_BYTES = 4096  # a cut file is one small JSON object
-OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Extras of a log record that are kept: names are API and never change meaning.
 EXTRAS = {
     *("action", "agent", "actor", "count", "job", "node", "run", "schedule"),
@@ -94,12 +93,28 @@ def about_run(uid: str) -> Iterator[None]:
 # --- what runs printed -------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Output that was not kept: bytes `start` to `end` of what the run printed."""
+class Redaction(Protocol):
+    """Keeps secrets of a run from being shown. It changes no length: offsets stay."""
 
-    start: int
-    end: int
+    def margin_bytes(self, uid: str) -> int:
+        """How much around a piece must be seen to judge it; 0: nothing to hide."""
+
+    def hide(self, uid: str, data: bytes) -> bytes:
+        """The same number of bytes, with no secret in them."""
+
+
+redaction: Redaction | None = None
+
+
+def released(uid: str, output: Output, start: int, end: int) -> bytes:
+    """Bytes of a run's output on their way out. All that leaves goes through here,
+    before it is searched, cut into lines, shown, sent or downloaded."""
+    margin = redaction.margin_bytes(uid) if redaction is not None else 0
+    if redaction is None or not margin:
+        return output.pread(start, end - start)
+    begin = max(start - margin, 0)
+    data = output.pread(begin, end + margin - begin)
+    return redaction.hide(uid, data)[start - begin : end - begin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,38 @@ class Chunk:
         return self.start + len(self.data)
 
 
+class Printed:
+    """One stream of a run, for as long as it is open: its size does not move."""
+
+    def __init__(self, uid: str, output: Output) -> None:
+        self.uid, self.output = uid, output
+        self.size, self.cut = output.size, output.cut
+        self.written_at = output.written_at
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """What is kept: all of it, or the parts before and after the cut."""
+        cut = self.cut
+        if cut is None or not 0 <= cut.start < min(cut.end, self.size):
+            return [(0, self.size)]
+        return [(0, cut.start), (min(cut.end, self.size), self.size)]
+
+    def read(self, start: int, length: int) -> bytes:
+        """What is kept from `start` on, up to the next cut; at most MOST_BYTES."""
+        for low, high in self.spans:
+            if low <= start < high:
+                end = min(start + min(length, MOST_BYTES), high)
+                return released(self.uid, self.output, start, end)
+        return b""
+
+
+@contextmanager
+def opened(uid: str, stream: Stream) -> Iterator[Printed]:
+    """A run's output. Raises NotFound for what cannot be a uid."""
+    with log_files.opened(folder_of(uid), stream) as output:
+        yield Printed(uid, output)
+
+
 def folder_of(uid: str) -> Path:
     """Where a run's files are. Raises NotFound for what cannot be a uid."""
     if not UID.fullmatch(uid):
@@ -124,28 +171,36 @@ def folder_of(uid: str) -> Path:
 def read(uid: str, stream: Stream, start: int, length: int) -> Chunk:
     """Up to `length` bytes of a run's output from `start`, in constant memory.
 
-    An offset outside the file gives no bytes; a file that is missing, a link, a pipe
-    or a device reads as empty. Raises NotFound for what cannot be a uid.
+    An offset outside the file gives no bytes; one in the cut goes on behind it; a file
+    that is missing, a link, a pipe or a device reads as empty. Raises NotFound for what
+    cannot be a uid.
     """
-    folder = folder_of(uid)
-    file = _open_regular(folder, stream)
-    if file is None:
-        return Chunk(b"", 0, 0)
-    try:
-        size = os.fstat(file).st_size
-        start = min(max(start, 0), size)
-        length = min(max(length, 0), MOST_BYTES, size - start)
-        return Chunk(os.pread(file, length, start), start, size, _cut(folder, stream))
-    finally:
-        os.close(file)
+    with opened(uid, stream) as printed:
+        start = kept(printed, min(max(start, 0), printed.size))
+        data = printed.read(start, max(length, 0))
+        return Chunk(data, start, printed.size, printed.cut)
 
 
 def tail(uid: str, stream: Stream, length: int) -> Chunk:
     """The last `length` bytes, from the start of a line where there is one."""
-    size = read(uid, stream, 0, 0).size
-    chunk = read(uid, stream, size - min(max(length, 0), MOST_BYTES), length)
-    skip = chunk.data.find(b"\n") + 1 if chunk.start else 0
-    return Chunk(chunk.data[skip:], chunk.start + skip, chunk.size, chunk.cut)
+    length = min(max(length, 0), MOST_BYTES)
+    with opened(uid, stream) as printed:
+        low = printed.spans[-1][0]
+        start = max(printed.size - length, low)
+        data = printed.read(start, length)
+        skip = data.find(b"\n") + 1 or _rest_of_character(data) if start > low else 0
+        return Chunk(data[skip:], start + skip, printed.size, printed.cut)
+
+
+def kept(printed: Printed, offset: int) -> int:
+    """The offset, or where what is kept goes on when it was cut away."""
+    spans = printed.spans
+    return spans[-1][0] if spans[0][1] <= offset < spans[-1][0] else offset
+
+
+def _rest_of_character(data: bytes) -> int:
+    """How many first bytes belong to a character that began before."""
+    return next((n for n in range(min(3, len(data))) if data[n] & 0xC0 != 0x80), 0)
 
 
 def decoded(data: bytes, *, more: bool) -> tuple[str, int]:
@@ -153,44 +208,5 @@ def decoded(data: bytes, *, more: bool) -> tuple[str, int]:
 
     When `more` may follow, a character cut at the end is left for the next read.
     """
-    used = len(data) - (_cut_character(data) if more else 0)
+    used = len(data) - (begun_character(data) if more else 0)
     return data[:used].decode("utf-8", errors="replace"), used
-
-
-def _cut_character(data: bytes) -> int:
-    """How many last bytes begin a character that is not all there."""
-    for back in range(1, min(3, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:
-            continue  # a continuation: look further back for its first byte
-        needs = 2 if 0xC2 <= byte <= 0xDF else 3 if byte & 0xF0 == 0xE0 else 4
-        begins = 0xC2 <= byte <= 0xF4
-        return back if begins and needs > back else 0
-    return 0
-
-
-def _open_regular(folder: Path, name: str) -> int | None:
-    """A descriptor of folder/name, where that is a plain file."""
-    with suppress(OSError):
-        parent = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            file = os.open(name, OPEN, dir_fd=parent)
-        finally:
-            os.close(parent)
-        if stat.S_ISREG(os.fstat(file).st_mode):
-            return file
-        os.close(file)
-    return None
-
-
-def _cut(folder: Path, stream: Stream) -> Cut | None:
-    file = _open_regular(folder, f"{stream}.cut")
-    if file is None:
-        return None
-    try:
-        said = json.loads(os.pread(file, CUT_BYTES, 0))
-        return Cut(int(said["from"]), int(said["to"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None  # half written, or not ours
-    finally:
-        os.close(file)
