@@ -76,9 +76,8 @@ def _keep(words: dict[str, Said], actor: str, now: datetime) -> None:
             changed["ready_at"] = datetime.fromtimestamp(word.at_ns / 1e9, UTC)
         if word.progress is not None:
             changed["progress"] = word.progress
-        status = "stopping" if word.stopping and word.status is None else word.status
-        if status is not None:
-            changed["status_text"] = status
+        if word.status is not None:
+            changed["status_text"] = word.status
         tell(run, changed, actor=actor, now=now)
 
 

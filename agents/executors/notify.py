@@ -30,10 +30,12 @@ class Message:
         lines = data[:MOST_BYTES].split(b"\n")
         if cut or len(data) > MOST_BYTES:
             lines.pop()
-        for line in lines:
-            name, found, value = line.partition(b"=")
-            if found:
-                self._take(name, value)
+        said = [line.partition(b"=") for line in lines if b"=" in line]
+        for name, _, value in said:
+            self._take(name, value)
+        names = [name for name, _, _ in said]
+        if (b"STOPPING", b"=", b"1") in said and b"STATUS" not in names:
+            self.status = "stopping"
 
     def _take(self, name: bytes, value: bytes) -> None:
         if name == b"READY":

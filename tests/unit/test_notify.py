@@ -25,6 +25,8 @@ def test_each_word_is_understood() -> None:
     assert (said.status, said.progress) == ("up and running", 0.5)
     assert heard(b"WATCHDOG=trigger").trigger
     assert heard(b"STOPPING=1").stopping
+    assert heard(b"STATUS=a", b"STOPPING=1").status == "stopping"
+    assert heard(b"STATUS=a", b"STOPPING=1\nSTATUS=bye").status == "bye"
 
 
 @pytest.mark.parametrize(
