@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+
+from django.db import DatabaseError
 
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from scheduling import hot_reads, launch, live_runs, probes, runs, tellings
@@ -22,6 +25,7 @@ from scheduling.run_state import FINAL, RunState
 
 AT_ONCE = 32
 TURN_S = 0.25
+MANY, MANY_TURN_S = 200, 1.0  # so many are looked up less often
 CATCH_UP_S = 5.0  # what runs said while we were away has to be read first
 S = RunState
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -67,7 +71,7 @@ class Health:
             rows = await self.in_thread(partial(self.read, watched))
             for uid in watched:
                 await self.see(uid, rows.get(uid))
-        await asyncio.sleep(TURN_S)
+        await asyncio.sleep(TURN_S if len(watched) < MANY else MANY_TURN_S)
 
     def adopt(self) -> None:
         """What an earlier process of this node started."""
@@ -151,7 +155,8 @@ class Health:
         except NotWell as found:
             wrong = str(found)
         try:
-            await then(patient, wrong)
+            with suppress(DatabaseError):  # the next look says it again
+                await then(patient, wrong)
         finally:
             patient.probed, patient.last = True, wrong
             patient.looking = None

@@ -99,11 +99,20 @@ class NotifySockets:
 
     def give_back(self, slot: Slot) -> None:
         if slot.name.startswith(OPEN) or len(self.stock) >= MOST_KEPT:
-            self.let_go(slot)
-            slot.socket.close()
-            shutil.rmtree(slot.folder, ignore_errors=True)
+            self._end(slot)
         else:
             self.stock.append(slot)
+
+    def discard(self, slot: Slot) -> None:
+        """Use a free one no more."""
+        if slot in self.stock:
+            self.stock.remove(slot)
+            self._end(slot)
+
+    def _end(self, slot: Slot) -> None:
+        self.let_go(slot)
+        slot.socket.close()
+        shutil.rmtree(slot.folder, ignore_errors=True)
 
     @property
     def is_full(self) -> bool:

@@ -31,8 +31,10 @@ from agents.executors.notify import MOST_BYTES, Message
 from agents.executors.notify_sockets import NotifySockets, Slot, near_place
 
 TELL_EVERY_S = 1.0
+LOOK_EVERY_S = 0.05  # at most, however many have something due
 HEARD_A_SECOND = 200  # messages of one run
 AT_ONCE = 64
+MOST_WAITING = 4096  # unread; the kernel keeps 10 to 512 and lets senders wait
 PAUSE_S = 0.05  # for one that floods
 DESCRIPTORS = 16  # of one message; the kernel closes what is beyond
 ANCILLARY = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
@@ -106,6 +108,7 @@ class Voices:
         self.sockets = NotifySockets(folder, self._listen, self._let_go)
         self.of: dict[str, Voice] = {}  # by uid
         self.timed: dict[str, Voice] = {}  # those with something due, by uid
+        self.missed: list[Voice] = []  # of the holder's own, to be ended
         self.due_at = inf  # nothing is due before
 
     # -- a run comes and goes ---------------------------------------------------------
@@ -163,8 +166,7 @@ class Voices:
         voice = self.of.get(uid)
         if voice is None or voice.token != token:
             return
-        while (got := _receive(voice.slot.socket)) is not None:
-            voice.said.add(got[0], cut=got[1])
+        self._drain(voice.slot, voice.said)
         self._tell(voice)
         del self.of[uid]
         self.timed.pop(uid, None)
@@ -197,9 +199,8 @@ class Voices:
 
     def _hear(self, slot: Slot) -> None:
         voice: Voice | None = slot.voice
-        if voice is None:  # a late word of a run that is over
-            while _receive(slot.socket) is not None:
-                pass
+        if voice is None:  # a late word of a run that is over, or of a stranger
+            self.sockets.discard(slot)
             return
         now = time.monotonic()
         more = (now - voice.counted_at) * HEARD_A_SECOND
@@ -215,6 +216,13 @@ class Voices:
             voice.muted_until = now + PAUSE_S
             self.clients.listen_more(slot.socket.fileno(), on=False)
         self._take(voice, now)
+
+    def _drain(self, slot: Slot, into: Message) -> None:
+        """Take in what waits there, which the kernel bounds."""
+        for _ in range(MOST_WAITING):
+            if (got := _receive(slot.socket)) is None:
+                return
+            into.add(got[0], cut=got[1])
 
     def _take(self, voice: Voice, now: float) -> None:
         said = voice.said
@@ -247,6 +255,8 @@ class Voices:
 
     def _miss(self, voice: Voice, silent: str) -> None:
         voice.missed = True
+        if not voice.by:
+            self.missed.append(voice)
         self.log.note(f"W {voice.uid} {voice.token} {time.time_ns()} {silent}")
 
     # -- time -------------------------------------------------------------------------
@@ -258,18 +268,13 @@ class Voices:
     def keep_time(self, now: float) -> list[Voice]:
         """Tell what waits. Those of the holder's own that are to be ended now, for
         their watchdog was missed."""
-        missed = [v for v in self.timed.values() if v.missed and not v.by]
-        if now < self.due_at and not missed:
-            return []
-        for voice in list(self.timed.values()):
-            self._keep(voice, now)
-        found = [v for v in self.timed.values() if v.missed and not v.by]
-        self.timed = {
-            uid: v
-            for uid, v in self.timed.items()
-            if v.due_at() < inf and v not in found
-        }
-        self.due_at = min((v.due_at() for v in self.timed.values()), default=inf)
+        if now >= self.due_at:
+            for voice in list(self.timed.values()):
+                self._keep(voice, now)
+            dues = {uid: voice.due_at() for uid, voice in self.timed.items()}
+            self.timed = {u: v for u, v in self.timed.items() if dues[u] < inf}
+            self.due_at = max(min(dues.values(), default=inf), now + LOOK_EVERY_S)
+        found, self.missed = self.missed, []
         return found
 
     def _keep(self, voice: Voice, now: float) -> None:

@@ -252,23 +252,41 @@ def test_ready_is_not_lost_in_a_flood(program: Talking) -> None:
     assert [said.ready for said in program.of(uid)].count(True) == 1
 
 
-def test_a_socket_is_used_again_and_the_late_word_is_not_the_next_ones(
-    program: Talking,
-) -> None:
-    first = program.start("print(os.environ['NOTIFY_SOCKET'])")
-    program.bench.ended(first)
-    path = program.bench.text(first).strip()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as late:
-        late.sendto(b"READY=1\nSTATUS=late", path)
+def paths_of(program: Talking, count: int) -> list[str]:
+    """The sockets of so many runs at once: all that lie ready, and more."""
     script = "echo $NOTIFY_SOCKET; exec sleep 2"
-    many = [program.bench.spec("sh", "-c", script) for _ in range(100)]
-    program.bench.executor.start(many)  # as many as lie ready, and more
+    many = [program.bench.spec("sh", "-c", script) for _ in range(count)]
+    program.bench.executor.start(many)
     for spec in many:
         program.bench.ended(spec.uid)
-    seen = {program.bench.text(spec.uid).strip() for spec in many}
-    assert path in seen
-    assert len(seen) == 100
+    return [program.bench.text(spec.uid).strip() for spec in many]
+
+
+def test_sockets_are_used_again_and_never_by_two_at_once(program: Talking) -> None:
+    first, second = paths_of(program, 100), paths_of(program, 100)
+    assert len(set(first)) == len(set(second)) == 100
+    assert len(set(first) & set(second)) > 30
+
+
+def test_a_late_word_is_not_taken_for_the_next_ones(program: Talking) -> None:
+    (path,) = paths_of(program, 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as late:
+        late.sendto(b"READY=1\nSTATUS=late", path)
+    assert path not in paths_of(program, 100)
     assert [one for one in program.read() if isinstance(one, Said)] == []
+
+
+def test_one_who_floods_what_is_nobodys_holds_up_nobody(program: Talking) -> None:
+    free = paths_of(program, 3)
+    flooder = program.start(
+        f"free = set({free!r}) - {{os.environ['NOTIFY_SOCKET']}}\n"
+        "os.environ['NOTIFY_SOCKET'] = free.pop()\n"
+        "while True:\n"
+        "    try: say('STATUS=' + 'x' * 4000)\n"
+        "    except OSError: sys.exit(3)"  # it was taken away
+    )
+    assert program.bench.run("true").exit_code == 0
+    assert program.bench.ended(flooder).exit_code == 3
 
 
 def test_a_deep_folder_and_another_user_have_a_socket_too(
