@@ -121,6 +121,72 @@ def test_a_run_is_stopped_everywhere(product: Product) -> None:
     assert ended == dict.fromkeys(ENVIRONMENTS, "cancelled")
 
 
+SAYS_READY = """
+import os, socket, sys, time
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
+while not os.path.exists("go"): time.sleep(0.02)
+say("READY=1\\nSTATUS=up\\nX_KOS_PROGRESS=40%")
+if sys.argv[1] == "beats":
+    while True: say("WATCHDOG=1"); time.sleep(0.2)
+time.sleep(300)
+"""
+
+
+def in_each_python(
+    product: Product, name: str, *args: str, **more: Any
+) -> dict[str, str]:
+    """Environment -> uid of a run of SAYS_READY in it."""
+    found = {}
+    for environment in ENVIRONMENTS:
+        own = {"docker": IN_DOCKER} if environment == "docker" else {}
+        argv = ("/usr/bin/python3", "-S", "-c", SAYS_READY, *args)
+        agent_id = f"{name}-{environment}"
+        product.register(agent_id, *argv, exec_env=environment, **own, **more)
+        (found[environment],) = product.spawn(agent_id)
+    for uid in found.values():
+        wait_for(lambda uid=uid: product.run(uid)["state"] == "running", timeout_s=60)
+    return found
+
+
+def let_go(product: Product, uid: str) -> None:
+    (work,) = product.var.glob(f"**/{uid}/work")
+    (work / "go").touch()
+
+
+def test_what_programs_say_while_the_node_is_down_is_known_afterwards(
+    product: Product,
+) -> None:
+    runs = in_each_python(
+        product, "ready", "beats", readiness={"notify": True}, watchdog="20s"
+    )
+    assert [product.run(uid)["ready_at"] for uid in runs.values()] == [None] * 4
+    for uid in runs.values():  # they look every 20 ms: it is said while nobody is there
+        let_go(product, uid)
+    os.kill(product.pid("node"), signal.SIGKILL)
+    for uid in runs.values():
+        told = wait_for(
+            lambda uid=uid: product.run(uid)["ready_at"] and product.run(uid),
+            timeout_s=60,
+        )
+        assert (told["status_text"], told["progress"]) == ("up", 0.4)
+    for uid in runs.values():
+        assert product.run(uid)["state"] == "running"
+        product.post(f"runs/{uid}/stop/", status=200)
+        product.wait_for_end(uid)
+
+
+def test_a_missed_watchdog_ends_a_run_everywhere(product: Product) -> None:
+    runs = in_each_python(product, "silent", "silent", watchdog="3s", grace_period=2)
+    for uid in runs.values():
+        let_go(product, uid)
+    for environment, uid in runs.items():
+        run = product.wait_for_end(uid, timeout_s=60)
+        assert run["state"] == "failed", environment
+        assert run["reason"].startswith("missed its watchdog: silent for ")
+
+
 def test_a_script_of_ones_own_runs_in_a_sandbox(
     product: Product, tmp_path: Path
 ) -> None:
