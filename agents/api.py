@@ -25,7 +25,10 @@ from agents.models import ENVIRONMENTS, KINDS, Agent, AgentVersion
 from agents.priority import Priority
 from agents.registration import definition_of
 
-NO_LIVE_COLUMNS = {"status": None, "next_due_at": None, "live_run": None, "restarts": 0}
+NO_LIVE_COLUMNS = {
+    **{"status": None, "next_due_at": None, "live_run": None, "restarts": 0},
+    "crash_loop": None,
+}
 
 
 def rows(agents: Sequence[Agent]) -> list[dict[str, Any]]:

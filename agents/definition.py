@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from agents import names, requirements
+from agents.definition_health import Liveness, Readiness, Silence, fits
 from agents.definition_parts import (
     MAX_ITEMS,
     AgentId,
@@ -122,6 +123,9 @@ class Definition(Strict):
     grace_period: Grace = 10.0
     secrets: Annotated[list[Secret], *bounded, AfterValidator(no_twins)] = []
     run_as: Annotated[str, AfterValidator(names.user)] | None = None
+    readiness: Readiness | None = None
+    liveness: Liveness | None = None
+    watchdog: Silence | None = None
     enabled: bool = True
     start_at_boot: bool = False
 
@@ -206,3 +210,11 @@ class Definition(Strict):
         if user and environment in ("docker", "sandbox"):
             raise ValueError(f"goes with subprocess and systemd, not {environment}")
         return user
+
+    @field_validator("readiness", "liveness")
+    @classmethod
+    def can_be_looked_at(
+        cls, probe: Readiness | Liveness | None, info: ValidationInfo
+    ) -> Readiness | Liveness | None:
+        fits(probe, info.data)
+        return probe

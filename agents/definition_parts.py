@@ -125,6 +125,7 @@ class Backoff(Strict):
     factor: Factor = 2.0
     max_delay: Duration = 300.0
     reset_after: Duration = 60.0
+    crash_loop: Annotated[int, Field(ge=0, le=1_000)] = 10  # crashes in a row; 0: never
 
 
 class Hook(Strict):

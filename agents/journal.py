@@ -53,6 +53,11 @@ def record_many(entries: Sequence[Entry]) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany(INSERT, rows)
+    announce(entries)
+
+
+def announce(entries: Sequence[Entry]) -> None:
+    """Let listeners hear after commit of what is not kept: news of the moment."""
     transaction.on_commit(
         partial(recorded.send_robust, Event, entries=tuple(entries)), robust=True
     )

@@ -16,6 +16,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.definition import Definition
+from agents.definition_health import (
+    USUAL_LIVENESS,
+    USUAL_READINESS,
+    probe_spec,
+    probe_words,
+)
 from agents.definition_parts import Docker
 from agents.definition_places import as_written, ports_as_written
 from agents.errors import Invalid
@@ -155,6 +161,9 @@ def normalised(d: Definition) -> dict[str, Any]:
         "grace_s": d.grace_period,
         "secrets": list(d.secrets),
         "run_as": d.run_as,
+        "readiness": probe_spec(d.readiness),
+        "liveness": probe_spec(d.liveness),
+        "watchdog_s": d.watchdog,
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
     }
@@ -238,6 +247,9 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "restart": restart.pop("policy"),
         "restart_backoff": restart,
         "grace_period": spec["grace_s"],
+        "readiness": probe_words(spec.get("readiness"), USUAL_READINESS),
+        "liveness": probe_words(spec.get("liveness"), USUAL_LIVENESS),
+        "watchdog": spec.get("watchdog_s"),
         "start_at_boot": spec["start_at_boot"],
     }
 

@@ -61,6 +61,7 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/start/": acts("operator"),
     f"{API}agents/{{}}/stop/": acts("operator"),
     f"{API}agents/{{}}/restart/": acts("operator"),
+    f"{API}agents/{{}}/reset/": acts("operator"),
     f"{API}agents/{{}}/versions/": reads(),
     f"{API}agents/{{}}/rollback/": acts("editor"),
     f"{API}agents/{{}}/endpoints/": reads(),
@@ -97,6 +98,7 @@ RULES: dict[str, Rule] = {
     f"{API}nodes/{{}}/cordon/": acts("admin"),
     f"{API}nodes/{{}}/uncordon/": acts("admin"),
     f"{API}nodes/{{}}/drain/": acts("admin"),
+    f"{API}nodes/{{}}/lost/": acts("admin"),
     f"{API}audit/": reads(),
     f"{API}audit/verify/": reads(),
     f"{API}config/": reads(PATCH="admin", PUT="admin"),
@@ -108,7 +110,9 @@ RULES: dict[str, Rule] = {
     **{f"{page}/{{}}": reads() for page in PAGES if page},
 }
 # these start programs: limited per caller, security.spawns_per_minute
-SPAWNING = frozenset({f"{API}spawn/", f"{API}agents/{{}}/start/"})
+SPAWNING = frozenset(
+    {f"{API}spawn/", f"{API}agents/{{}}/start/", f"{API}agents/{{}}/reset/"}
+)
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
 
 

@@ -40,6 +40,7 @@ redis.call('PUBLISH', ARGV[1], ARGV[3] .. n .. ARGV[4])
 return n
 """
 RUN_KEYS = ("agent", "reason", "node", "priority", "due_at", "schedule", "occurrence")
+TOLD = ("ready_at", "progress", "status_text")
 ONCE_KNOWN = ("started_at", "ended_at", "exit_code", "signal", "attempt")
 STATES = frozenset(map(str, RunState))
 Frame = dict[str, Any]
@@ -80,6 +81,7 @@ def _run(entry: Entry) -> dict[str, Any]:
     data = entry.data
     what = {key: data[key] for key in RUN_KEYS if key in data}
     if state not in STATES:
+        what |= {key: data[key] for key in TOLD if key in data}
         return what  # something about the run that leaves its state alone
     what |= {key: data[key] for key in ONCE_KNOWN if data.get(key) is not None}
     what |= {"state": state, "at": entry.at}

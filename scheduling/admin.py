@@ -21,7 +21,7 @@ admin.site.unregister(Agent)
 
 @admin.register(Agent)
 class StartableAgentAdmin(AgentAdmin):
-    actions = ["start", "stop", *AgentAdmin.actions]
+    actions = ["start", "stop", "reset", *AgentAdmin.actions]
 
     @admin.action(description="Start now", permissions=["act"])
     def start(self, request: HttpRequest, rows: QuerySet[Agent]) -> None:
@@ -41,6 +41,16 @@ class StartableAgentAdmin(AgentAdmin):
             rows.select_related("current"),
             lambda agent: agent_control.stop_agent(agent, actor=by, now=at),
             "stopped",
+        )
+
+    @admin.action(description="Reset crash loop and start", permissions=["act"])
+    def reset(self, request: HttpRequest, rows: QuerySet[Agent]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows.select_related("current"),
+            lambda agent: agent_control.reset_agent(agent, actor=by, now=at),
+            "reset",
         )
 
 

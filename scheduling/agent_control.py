@@ -14,7 +14,7 @@ from django.db import transaction
 from agents import journal, redis
 from agents.errors import NotAllowedNow
 from agents.models import Agent
-from scheduling import runs
+from scheduling import crash_loops, runs
 from scheduling.firing_facts import not_over
 from scheduling.models import Run
 from scheduling.run_state import RunState
@@ -55,6 +55,21 @@ def restart_agent(agent: Agent, *, actor: str, now: datetime) -> Run | None:
             _hold(agent, False, actor=actor, now=now)
         return None
     return start_agent(agent, actor=actor, now=now)
+
+
+def reset_agent(agent: Agent, *, actor: str, now: datetime) -> Run:
+    """Take the agent out of its crash loop: run it again, counting anew.
+
+    Raises NotAllowedNow if it is in none, or may not run.
+    """
+    if crash_loops.of(agent.runs.order_by("-pk").first()) is None:
+        raise NotAllowedNow(f"{agent.agent_id} is not in a crash loop")
+    with transaction.atomic():
+        subject = f"agent:{agent.agent_id}"
+        journal.record(
+            "agent.reset", subject, actor=actor, at=now, agent=agent.agent_id
+        )
+        return start_agent(agent, actor=actor, now=now)
 
 
 def live_runs(agent: Agent) -> list[Run]:
@@ -98,6 +113,8 @@ def want_persistent(*, now: datetime, reschedule_on_crash: bool) -> list[Run]:
 def _gave_up(last: Run, reschedule_on_crash: bool) -> bool:
     """Whether the restart policy ended it: then only a person starts it again."""
     policy = last.version.spec["restart"]["policy"]
+    if crash_loops.of(last) is not None:
+        return True
     if last.state == RunState.CANCELLED:
         return False  # stopped for a restart, or released by start
     if last.state == RunState.LOST:

@@ -138,14 +138,16 @@ class Spawn(APIView):
 
 
 class AgentAction(APIView):
-    """POST agents/{id}/start|stop|restart/."""
+    """POST agents/{id}/start|stop|restart|reset/."""
 
     def post(self, request: Any, agent_id: str, action: str) -> HttpResponse:
         agent = agent_registry.resolve(agent_id)
         body = fields_of(
             request.data, allowed=["params", "priority"] if action == "start" else []
         )
-        act = {"start": self.start, "stop": self.stop, "restart": self.restart}[action]
+        does = {"start": self.start, "stop": self.stop}
+        does |= {"restart": self.restart, "reset": self.reset}
+        act = does[action]
         return act(agent, body, request.actor)
 
     def start(self, agent: Agent, body: dict[str, Any], actor: str) -> HttpResponse:
@@ -162,6 +164,10 @@ class AgentAction(APIView):
     def restart(self, agent: Agent, body: dict[str, Any], actor: str) -> HttpResponse:
         run = agent_control.restart_agent(agent, actor=actor, now=now())
         return orjson_response({"run": run.uid if run else None}, 202)
+
+    def reset(self, agent: Agent, body: dict[str, Any], actor: str) -> HttpResponse:
+        run = agent_control.reset_agent(agent, actor=actor, now=now())
+        return told(run.uid, 202)
 
 
 ACTION = "agents/<str:agent_id>/{}/"
@@ -181,6 +187,6 @@ routes = [
             {"action": action},
             name=f"agent-{action}",
         )
-        for action in ("start", "stop", "restart")
+        for action in ("start", "stop", "restart", "reset")
     ),
 ]

@@ -16,10 +16,10 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from agents import live_config
+from agents import journal, live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
-from scheduling import hot_reads, restarts, result_bus, runs
+from scheduling import crash_loops, hot_reads, restarts, result_bus, runs, tellings
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
 from scheduling.result_dispatcher import deliveries_of
@@ -69,6 +69,10 @@ def apply(
         seen = _seen([h.uid for h in happenings])
         mine = [h for h in happenings if h.uid in seen and h.token == seen[h.uid].token]
         _start([h for h in mine if isinstance(h, Started)], seen, actor, now)
+        for stopped in tellings.apply(mine, actor=actor, now=now):
+            seen[stopped.uid].state = S.STOPPING
+            seen[stopped.uid].stop_as = S.FAILED
+            seen[stopped.uid].reason = stopped.reason
         closes = [c for h in mine if (c := _close(h, seen, results))]
         close_many(closes, actor=actor, now=now)
         with connection.cursor() as cursor:
@@ -123,7 +127,7 @@ def _close(
     said: Happening, seen: dict[str, Seen], results: Mapping[str, Any]
 ) -> Close | None:
     run = seen[said.uid]
-    if isinstance(said, Started) or run.state in FINAL:
+    if not isinstance(said, NotStarted | Ended) or run.state in FINAL:
         return None
     if isinstance(said, NotStarted):
         to = S(run.stop_as) if run.state == S.STOPPING else S.FAILED
@@ -231,6 +235,7 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
         attempt=run.attempt,
         ran_for_s=ran_for_s,
         wanted=agent.enabled and not agent.held and agent.retired_at is None,
+        crashes=crash_loops.crashes_of(run, spec["restart"]),
     )
     decision = restarts.after_end(
         end,
@@ -242,8 +247,18 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
         chance=random.random(),
     )
     if isinstance(decision, restarts.GiveUp):
+        if decision.is_loop:
+            _tell_loop(run, decision.why, now)
         return None
     changed = {"attempt": decision.attempt, "why": decision.why}
     if agent.kind == "persistent":
         changed["version"] = agent.current
     return runs.again(run, actor="scheduler", at=decision.at, **changed)
+
+
+def _tell_loop(run: Run, why: str, now: datetime) -> None:
+    agent = run.agent.agent_id
+    facts = {"agent": agent, "reason": f"{why}; the last: {run.reason}"}
+    journal.record(
+        "agent.crash_loop", f"agent:{agent}", actor="scheduler", at=now, **facts
+    )

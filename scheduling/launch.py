@@ -48,6 +48,7 @@ class Start:
 
     spec: LaunchSpec
     pre_start: tuple[Hook, ...] = ()
+    is_probed: bool = False  # for readiness or liveness, from its start on
 
 
 def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list[Start]:
@@ -86,7 +87,14 @@ def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
     for row in rows:
         row["spec"], row["peers"] = specs[row["version_id"]], peers
         row["parent"] = parents.get(row["parent_id"])
-    return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
+    return [
+        Start(spec_of(row, node=node), pre_start_of(row), is_probed(row["spec"]))
+        for row in rows
+    ]
+
+
+def is_probed(spec: Mapping[str, Any]) -> bool:
+    return bool(spec.get("readiness") or spec.get("liveness"))
 
 
 def parents_of(ids: Collection[int]) -> dict[int, tuple[str, str, str | None]]:
@@ -119,6 +127,8 @@ def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
         container=container_of(spec, row["ports"]),
         mounts=mounts_of(spec),
         gpus=gpus_of(row),
+        watchdog_s=spec.get("watchdog_s"),
+        watchdog_waits=(spec.get("readiness") or {}).get("by") == "notify",
     )
 
 
@@ -172,6 +182,8 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
         ours["KOS_PARENT_RESULT"] = result or "null"
     ours |= given.variables(row, row["peers"])
+    if silence_s := spec.get("watchdog_s"):
+        ours["WATCHDOG_USEC"] = str(int(silence_s * 1_000_000))
     kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
     return {"PATH": PATH, "HOME": work, **kept, **spec["env"], **ours}
 

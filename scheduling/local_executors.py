@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents.executors import executor_class
 from agents.executors.base import Executor
+from agents.executors.guests import Guests
 
 DOCKER_SOCKET = "/var/run/docker.sock"
 SYSTEMD = "/run/systemd/system"  # is there where systemd is process 1
@@ -23,17 +24,21 @@ def executors_for(
     `publish_on`: the address at which ports of containers are reached.
     DOCKER_HOST and KOS_SYSTEMD_BUS name engines in other places.
     """
-    found: list[Executor] = [executor_class("subprocess")(folder)]
+    holder = executor_class("subprocess")(folder)
+    found: list[Executor] = [holder]
     if os.path.exists(DOCKER_SOCKET) or "DOCKER_HOST" in os.environ:
         made = executor_class("docker")(
             folder / "docker",
             base_url=os.environ.get("DOCKER_HOST"),
             allowed_roots=mount_roots,
             publish_on=publish_on,
+            guests=Guests(holder, "docker"),
         )
         found.append(made)
     if (bus := systemd_bus()) is not None:
-        found.append(executor_class("systemd")(folder / "systemd", bus=bus))
+        guests = Guests(holder, "systemd")
+        made = executor_class("systemd")(folder / "systemd", bus=bus, guests=guests)
+        found.append(made)
     return found
 
 

@@ -26,6 +26,7 @@ from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
 from scheduling import hooked_starts, launch, node_checks, nodes
 from scheduling.environments import Environments
+from scheduling.health import Health
 from scheduling.supervisor import utc_now
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class NodeProcess:
         self.parts: list[asyncio.Task[None]] = []
         self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
         self.hooks = hooked_starts.HookedStarts(name, self.start_one)
+        self.health = Health(name, self.in_thread, utc_now)
         self.here = Environments(name, executors, self.hooks.under_way)
         self.checks = node_checks.NodeChecks(name)
         self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
@@ -74,6 +76,9 @@ class NodeProcess:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
         once: runs with hooks are prepared in the loop and never hold up the others."""
         starts = launch.begin(batch, node=self.name, now=now)
+        for start in starts:
+            if start.is_probed:
+                self.health.watch(start.spec.uid)
         plain = [start.spec for start in starts if not start.pre_start]
         self.here.start(plain, now=now)
         for start in starts:
@@ -103,7 +108,10 @@ class NodeProcess:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
-            for part in (self.listen, self.beat, self.look, self.check)
+            for part in (
+                *(self.listen, self.beat, self.look),
+                *(self.check, self.health.turn),
+            )
         ]
         ended = asyncio.gather(*self.parts, return_exceptions=True)
         self.loop.run_until_complete(ended)

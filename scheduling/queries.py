@@ -12,12 +12,11 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import live_runs
+from scheduling import crash_loops, hot_reads, live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
 
 S = RunState
-CRASH_LOOP_AFTER = 5  # failures in a row; from then on it shows as crashed
 FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.LOST})
 COUNT_AHEAD_MOST = 1000  # a position beyond this is told as "more than"
 
@@ -34,11 +33,8 @@ class Newest:
 
 def status_of(seen: Newest) -> str:
     """The one table of agent status; the first line that matches wins."""
-    if seen.newest is not None and seen.newest not in FINAL | {S.RUNNING}:
-        if seen.attempt > CRASH_LOOP_AFTER:
-            return "crashed"
-        if seen.attempt > 1 and seen.newest in (S.QUEUED, S.ADMITTED, S.STARTING):
-            return "rebooting"
+    if seen.attempt > 1 and seen.newest in (S.QUEUED, S.ADMITTED, S.STARTING):
+        return "rebooting"
     if seen.live & HAS_PROGRAM:
         return "running"
     if seen.newest in FAILURES:
@@ -51,7 +47,10 @@ def newest_runs(agent_pks: Iterable[int]) -> Mapping[int, Run]:
     last = Run.objects.filter(agent=OuterRef("pk")).order_by("-id").values("id")[:1]
     agents = Agent.objects.filter(pk__in=list(agent_pks)).order_by()
     newest = agents.values_list(Subquery(last), flat=True)
-    few = Run.objects.only("agent_id", "state", "attempt", "started_at")
+    few = Run.objects.only(
+        *("agent_id", "version_id", "state", "state_since", "reason", "attempt"),
+        *("started_at", "ended_at"),
+    )
     return {run.agent_id: run for run in few.filter(pk__in=list(newest))}
 
 
@@ -76,11 +75,13 @@ def _columns(
         attempt=attempt,
         live=frozenset(live.values()),
     )
+    loop = crash_loops.of(newest)
     running = [uid for uid, state in live.items() if state in HAS_PROGRAM]
     return {
         "status": status_of(seen),
         "live_run": next(iter(running), None),
         "restarts": attempt - 1,
+        "crash_loop": loop.shown() if loop else None,
         "last_run_at": iso(newest.started_at) if newest else None,
     }
 
@@ -150,7 +151,8 @@ RUN_COLUMNS = (
     *("oom_killed", "priority", "node__name", "attempt", "occurrence_key"),
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
-    *("state_since", "depth", "retry_of__uid"),
+    *("state_since", "depth", "retry_of__uid", "version_id"),
+    *("ready_at", "progress", "status_text"),
 )
 
 
@@ -161,9 +163,11 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         *("uid", "state", "reason", "exit_code", "signal", "oom_killed", "attempt"),
         *("due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
         *("cpu_seconds", "peak_memory_bytes", "requested_by", "state_since"),
+        *("progress", "status_text"),
     )
     return {
         **{name: row[name] for name in plain},
+        "ready_at": row["ready_at"] or _ready_by_running(row),
         "agent": row["agent__agent_id"],
         "priority": Priority(row["priority"]).word,
         "node": row["node__name"],
@@ -173,3 +177,12 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
     }
+
+
+def _ready_by_running(row: Mapping[str, Any]) -> datetime | None:
+    """When it started, for an agent that has no readiness to show."""
+    if row["started_at"] is None:
+        return None
+    (spec,) = hot_reads.specs({row["version_id"]}).values()
+    found: datetime | None = None if spec.get("readiness") else row["started_at"]
+    return found

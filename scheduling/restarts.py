@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from scheduling.run_state import RunState
 
+CRASHES = frozenset({RunState.FAILED, RunState.TIMED_OUT})
+CRASH_LOOP = 10  # crashes in a row, where a definition of before does not say
 Outcome = Literal["succeeded", "failed", "timed_out", "lost", "preempted", "cancelled"]
 
 
@@ -27,6 +29,7 @@ class End:
     ran_for_s: float
     wanted: bool  # the agent is enabled, not held, not retired
     by_person: bool = False  # a person asked for this end
+    crashes: int = 1  # in a row, with this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,12 @@ class RestartAt:
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     why: str
+    is_loop: bool = False  # a crash loop: somebody has to reset it
+
+
+def crash_limit(rule: Mapping[str, Any]) -> int:
+    """After so many crashes in a row an agent is not restarted; 0: it always is."""
+    return int(rule.get("crash_loop", CRASH_LOOP))
 
 
 def after_end(
@@ -78,6 +87,9 @@ def _restart(
         policy == "on-failure" and end.state == RunState.SUCCEEDED
     ):
         return GiveUp(f"restart policy is {policy}")
+    limit = crash_limit(rule)
+    if limit and end.state in CRASHES and end.crashes >= limit:
+        return GiveUp(f"crash loop: {end.crashes} crashes in a row", is_loop=True)
     healthy = end.ran_for_s >= rule["reset_after_s"]
     failures = 1 if healthy else end.attempt
     wait_s = backoff_s(rule, failures, chance)

@@ -340,10 +340,14 @@ def stop(
             stop_as=stop_as,
             stop_grace_s=grace,
         )
-        if run.node is not None:
-            name = run.node.name
-            transaction.on_commit(lambda: nodes.tell(name, "stop"), robust=True)
+        tell_node_on_commit(run.node)
     return run
+
+
+def tell_node_on_commit(node: Node | None) -> None:
+    """Have the node look for runs to stop once the caller's transaction stands."""
+    if node is not None:
+        transaction.on_commit(partial(nodes.tell, node.name, "stop"), robust=True)
 
 
 def note_waits(reasons: Mapping[int, tuple[str, str]], *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from django.utils.timezone import now  # noqa: TID251 - views read the clock
 from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, orjson_response, page, wrong
-from scheduling import agent_scheduler, draining, nodes, situation
+from scheduling import agent_scheduler, draining, lost_nodes, nodes, situation
 from scheduling.capacity import MOST_STEPS, capacity
 from scheduling.timeline import GROUPS, Group, timeline
 
@@ -88,7 +88,7 @@ class NodesView(APIView):
 
 
 class NodeAction(APIView):
-    """POST nodes/{name}/cordon|uncordon|drain/."""
+    """POST nodes/{name}/cordon|uncordon|drain|lost/."""
 
     def post(self, request: Any, name: str, action: str) -> HttpResponse:
         fields_of(request.data, allowed=[])
@@ -98,6 +98,8 @@ class NodeAction(APIView):
                 nodes.cordon(name, True, **who)
             case "uncordon":
                 draining.uncordon(name, **who)
+            case "lost":
+                lost_nodes.declare(name, **who)
             case _:
                 draining.drain(name, **who)
         return orjson_response(situation.one_node(name))
@@ -117,6 +119,6 @@ routes = [
             {"action": action},
             name=f"node-{action}",
         )
-        for action in ("cordon", "uncordon", "drain")
+        for action in ("cordon", "uncordon", "drain", "lost")
     ),
 ]

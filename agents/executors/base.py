@@ -65,6 +65,8 @@ class LaunchSpec:
     container: Container | None = None  # docker only
     mounts: tuple[Mount, ...] = ()  # docker and sandbox
     gpus: tuple[str, ...] = ()  # ids of the devices this run may use
+    watchdog_s: float | None = None  # silent for longer on NOTIFY_SOCKET, it is ended
+    watchdog_waits: bool = False  # until the program has said that it is ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,31 @@ class Ended:
     peak_memory_bytes: int | None = None
 
 
-Happening = Started | NotStarted | Ended
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a program said of itself on its NOTIFY_SOCKET; the newest, at most a second
+    old. It may come before its Started, and after the Ended of another log."""
+
+    uid: str
+    token: int
+    at_ns: int
+    ready: bool = False
+    stopping: bool = False
+    status: str | None = None  # None: nothing new
+    progress: float | None = None  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogMissed:
+    """It was silent for longer than it may; the holder ends its own runs by itself."""
+
+    uid: str
+    token: int
+    at_ns: int
+    silent_s: float | None  # None: it said so itself (WATCHDOG=trigger)
+
+
+Happening = Started | NotStarted | Ended | Said | WatchdogMissed
 
 
 class ExecutorError(Exception):

@@ -10,6 +10,7 @@ import json
 import os
 import select
 import socket
+from collections.abc import Callable
 from typing import Any
 
 MOST_WAITING_BYTES = 64 << 20  # unread by us or by the client: beyond it, good-bye
@@ -43,6 +44,7 @@ class Clients:
         self.epoll.register(self.server, select.EPOLLIN)
         self.epoll.register(wake_fd, select.EPOLLIN)
         self.by_fd: dict[int, Client] = {}
+        self.hears: dict[int, Callable[[], None]] = {}
 
     def requests(self, timeout_s: float | None) -> list[tuple[Client, dict[str, Any]]]:
         """What was asked, waiting up to timeout_s for something to happen."""
@@ -57,11 +59,23 @@ class Clients:
                     self._push(client)
                 if event & ~select.EPOLLOUT and client.socket.fileno() >= 0:
                     asked += ((client, request) for request in self._read(client))
+            elif (hear := self.hears.get(fd)) is not None:
+                hear()
         return asked
 
-    def listen_to(self, fd: int) -> None:
-        """Return from `requests` when `fd` has something to say."""
+    def listen_to(self, fd: int, hear: Callable[[], None] | None = None) -> None:
+        """Return from `requests` when `fd` has something to say; `hear` it first."""
         self.epoll.register(fd, select.EPOLLIN)
+        if hear is not None:
+            self.hears[fd] = hear
+
+    def listen_more(self, fd: int, *, on: bool) -> None:
+        """Hear `fd` no more for the time being, or again."""
+        self.epoll.modify(fd, select.EPOLLIN if on else 0)
+
+    def let_go(self, fd: int) -> None:
+        self.epoll.unregister(fd)
+        self.hears.pop(fd, None)
 
     def reply(self, client: Client, answer: dict[str, Any]) -> None:
         if client.socket.fileno() >= 0:

@@ -41,6 +41,7 @@ from agents.executors.docker_spec import Rules
 from agents.executors.docker_starts import Lane, Starts
 from agents.executors.docker_watch import Watch
 from agents.executors.engine_log import EngineLog, LoggedRun
+from agents.executors.guests import Guests
 from agents.executors.process import UID
 
 STOP_FOR_NOW = 60  # the init makes a SIGSTOP of it, which would stop the init itself
@@ -52,6 +53,7 @@ class DockerExecutor:
 
     `allowed_roots`: what may be mounted lies below one of these. `publish_on`: the
     address ports are opened on. `durable`: attempt files reach the disk first.
+    `guests`: where programs say how they are; None: nowhere.
     """
 
     name: ClassVar[str] = "docker"
@@ -67,6 +69,7 @@ class DockerExecutor:
         durable: bool = False,
         starts_at_once: int = 4,
         pulls_at_once: int = 2,
+        guests: Guests | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
         self.engine = Engine(base_url)
@@ -74,6 +77,7 @@ class DockerExecutor:
         self.publish_on = publish_on
         self.durable = durable
         self.at_once = (starts_at_once, pulls_at_once)
+        self.guests = guests
         self._ensuring = threading.Lock()
         self._log: EngineLog | None = None
         self._groups: dict[tuple[str, int], docker_usage.Groups] = {}
@@ -136,6 +140,8 @@ class DockerExecutor:
         run = self._live(uid)
         if run is not None:
             self.log.note(uid, run.token, frozen=True)
+            if self.guests is not None:
+                self.guests.rest(uid, on=True)
             try:
                 self.engine.pause(run.facts["container"])
             except Refusal:
@@ -147,6 +153,8 @@ class DockerExecutor:
         run = self._live(uid)
         if run is not None:
             self._watch.thaw(run)
+            if self.guests is not None:
+                self.guests.rest(uid, on=False)
 
     def relimit(self, uid: str, limits: Limits) -> None:
         run = self._live(uid)
@@ -250,7 +258,11 @@ class DockerExecutor:
             durable=self.durable,
             at_once=starts_at_once,
             pulls_at_once=pulls_at_once,
+            guests=self.guests,
         )
+        if self.guests is not None:
+            log.ended = self.guests.close
+            self.guests.keep(log.alive())
         self._stopping = threading.Lock()
         self._watch = Watch(runs)
         self._log = log

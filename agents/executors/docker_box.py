@@ -5,8 +5,10 @@
 - status-TOKEN: how it stands, by the init (docker_init/init.c)
 - control-TOKEN: when it is to be ended and how much output is kept, for the init
 
-The last two are never replaced: all containers of an attempt share them, so that only
-one of their inits runs the program and all heed the same control.
+- notify/: with the socket on which its program says how it is; kept by the holder
+
+status and control are never replaced: all containers of an attempt share them, so that
+only one of their inits runs the program and all heed the same control.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from agents.executors import output_cap
 INSIDE = "/kos"
 WORK = f"{INSIDE}/work"
 INIT = f"{INSIDE}/init"
+NOTIFY_SOCKET = f"{INSIDE}/notify/socket"
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 CONTROL_BYTES = 48
 LOCK = "hhqqi4x"  # struct flock

@@ -161,8 +161,9 @@ def limits_of(limits: Limits) -> Json:
     }
 
 
-def host_config(spec: LaunchSpec, rules: Rules, init: Path) -> Json:
-    """Where it runs and within what. Raises Refusal."""
+def host_config(spec: LaunchSpec, rules: Rules, init: Path, voice: str = "") -> Json:
+    """Where it runs and within what. `voice`: the folder of its socket, if it has one.
+    Raises Refusal."""
     limits = spec.limits
     caps = limits_of(limits)
     scratch = limits.disk_bytes or SCRATCH_BYTES
@@ -182,7 +183,7 @@ def host_config(spec: LaunchSpec, rules: Rules, init: Path) -> Json:
             Ulimit(name="nofile", soft=limits.open_files, hard=limits.open_files),
             Ulimit(name="core", soft=0, hard=0),
         ],
-        "mounts": [*_own_mounts(spec, init), *mounts_of(spec, rules)],
+        "mounts": [*_own_mounts(spec, init, voice), *mounts_of(spec, rules)],
     }
     if limits.memory_bytes is not None:
         found["mem_limit"] = found["memswap_limit"] = caps["Memory"]
@@ -200,7 +201,7 @@ def host_config(spec: LaunchSpec, rules: Rules, init: Path) -> Json:
     return found
 
 
-def _own_mounts(spec: LaunchSpec, init: Path) -> list[Mount]:
+def _own_mounts(spec: LaunchSpec, init: Path, voice: str) -> list[Mount]:
     """Of the run's folder the container sees these and nothing else."""
     inside, folder = docker_box.INSIDE, spec.folder
 
@@ -213,6 +214,7 @@ def _own_mounts(spec: LaunchSpec, init: Path) -> list[Mount]:
         mount("status", docker_box.status_path(folder, spec.token)),
         mount("control", docker_box.control_path(folder, spec.token), read_only=True),
         *(mount(name, folder / name) for name in ("out", "err", "work")),
+        *([mount("notify", Path(voice), read_only=True)] if voice else []),
     ]
 
 

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from agents.executors.base import Ended, LaunchSpec, NotStarted, Unavailable
 from agents.executors.docker_engine import NODE, NameTaken, NoImage, Refusal
 from agents.executors.docker_runs import Key, Runs, is_alive, key_of
 from agents.executors.docker_spec import Rules
+from agents.executors.guests import Guests
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.002  # whether the init has begun; it takes about that long
@@ -74,8 +76,10 @@ class Starts:
         durable: bool,
         at_once: int,
         pulls_at_once: int,
+        guests: Guests | None = None,
     ) -> None:
         self.runs = runs
+        self.guests = guests
         self.log = runs.log
         self.engine = runs.engine
         self.rules = rules
@@ -252,11 +256,21 @@ class Starts:
         command = spec.argv or tuple(self.engine.image_command(spec.container.image))
         if not command:
             raise Refusal(f"no program named, and {spec.container.image} names none")
+        spec, voice = self._with_voice(spec)
         return self.engine.create(
             name,
-            docker_spec.host_config(spec, self.rules, self.init),
+            docker_spec.host_config(spec, self.rules, self.init, voice),
             docker_spec.container_config(spec, self.rules, command),
         )
+
+    def _with_voice(self, spec: LaunchSpec) -> tuple[LaunchSpec, str]:
+        """The way to its socket in its environment, and the folder that is in."""
+        if self.guests is None:
+            return spec, ""
+        user, _ = docker_spec.user_of(spec)
+        voice = self.guests.open(spec, owner=user, by_path=False)
+        env = {**spec.env, "NOTIFY_SOCKET": docker_box.NOTIFY_SOCKET}
+        return replace(spec, env=env), voice["folder"]
 
     def _await_init(self, spec: LaunchSpec, container: str) -> None:
         """Until the init has told whether the program runs, or is over itself."""

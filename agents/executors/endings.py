@@ -121,6 +121,7 @@ class Endings:
             if is_so
         )
         status = "-" if run.status is None else run.status
+        self.state.voices.close(run.uid, run.token)
         self.log.note(
             f"E {run.uid} {run.token} {time.time_ns()} {status} {flags or '-'} "
             f"{cpu_s:.6f} {peak}"
@@ -128,6 +129,7 @@ class Endings:
         self._let_go(run)
 
     def _let_go(self, run: Run) -> None:
+        self.state.voices.close(run.uid, run.token)
         if run.group is not None:
             self.groups.give_back(run.group)
         self.state.forget(run)
@@ -212,6 +214,12 @@ class Endings:
             children.send(pid, signal.SIGCONT)
         if run.group is not None:
             self.groups.thaw(run.group)
+
+    def miss_watchdogs(self, now: float) -> None:
+        """End those that were silent for too long, whether the node lives or not."""
+        for voice in self.state.voices.keep_time(now):
+            if (run := self.state.runs.get(voice.uid)) is not None:
+                self.stop(run.uid, run.grace_s, now)
 
     def programs(self, run: Run) -> list[int]:
         """Its living processes, without those that only make its jail."""

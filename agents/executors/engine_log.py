@@ -33,7 +33,7 @@ from agents.executors.base import Ended, Happening, NotStarted, Started, Unavail
 
 ROTATE_BYTES = 4 << 20
 MOST_OVER = 5_000  # ended runs remembered; older ones are fenced by attempt files
-KINDS: dict[str, type[Started] | type[NotStarted] | type[Ended]] = {
+KINDS: dict[str, type[Happening]] = {
     "started": Started,
     "not_started": NotStarted,
     "ended": Ended,
@@ -63,6 +63,7 @@ class EngineLog:
         self.rotate_bytes = rotate_bytes
         self.runs: dict[str, LoggedRun] = {}
         self.over: dict[str, int] = {}  # uid -> highest token that is over
+        self.ended: Callable[[str, int], None] = lambda uid, token: None
         self._grown = threading.Condition(threading.RLock())
         self._happened = 1  # a new reader has not seen what is there
         self._waited = 0
@@ -195,6 +196,7 @@ class EngineLog:
         run = self.run(uid, token)
         if kind in ("not_started", "ended"):
             self._end(uid, token, run)
+            self.ended(uid, token)
         elif run is not None and kind == "noted":
             run.facts.update(record["facts"])
         elif run is not None and kind == "forgotten":

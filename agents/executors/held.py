@@ -29,6 +29,11 @@ NAMES = (
     "cpu_s",
     "peak_bytes",
     "lost",
+    "notify",  # name of its socket (notify_sockets), "" without
+    "notify_user",  # whom that belongs to
+    "watchdog_s",  # silent for longer, it is ended; None: it may be
+    "watchdog_waits",  # until it is ready
+    "ready",  # it said so, and the log has it
 )
 
 
@@ -70,9 +75,17 @@ class Run:
     cpu_s: float
     peak_bytes: int
     lost: bool
+    notify: str
+    notify_user: int
+    watchdog_s: float | None
+    watchdog_waits: bool
+    ready: bool
 
     def __init__(self, **facts: Any) -> None:
-        self.slot = ""
+        self.slot = self.notify = ""
+        self.notify_user = 0
+        self.watchdog_s = None
+        self.watchdog_waits = self.ready = False
         self.time_limit_s = self.limit_at = self.kill_at = self.status = None
         self.cpu = None
         self.jailed = self.up = False

@@ -8,7 +8,9 @@ back. A guard above it starts it again (recovery) and it becomes a guard when th
 Requests, one JSON object a line: {"start": [spec, ...], "durable": bool},
 {"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"freeze": uid},
 {"thaw": uid}, {"relimit": uid, "limits": {...}}, {"usage": uid}, {"list": true},
-{"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true}.
+{"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true},
+{"voice": uid, "token": n, ...} and {"silence": uid, "token": n} for the runs of other
+executors, {"voices": executor, "alive": {uid: token}}, {"rest": uid, "on": bool}.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from agents.executors.clients import Client, Clients
 from agents.executors.endings import Endings
 from agents.executors.holder_log import VERSION, Log
 from agents.executors.live import LIMITS, Live
+from agents.executors.notifying import Voices
 from agents.executors.starts import Starts, check, check_kinds
 
 Answer = dict[str, Any] | None
@@ -60,6 +63,8 @@ class Holder:
         self.live = Live(self.log, state, self.endings)
         self.clients = Clients(folder, wake_fd)
         self.state = state
+        self.voices = state.voices = Voices(folder, self.log, self.clients)
+        self.voices.adopt(self.runs)
         for run in state.strangers:
             self.clients.listen_to(run.pidfd)
         self.clients.listen_to(state.jails.news)
@@ -78,6 +83,10 @@ class Holder:
             "about": self._about,
             "end": self._end,
             "renew": self._renew,
+            "voice": self._voice,
+            "silence": self._silence,
+            "voices": self._voices,
+            "rest": self._rest,
         }
         self.woken_at = self.prepare_at = 0.0
         self.look_home_at = time.monotonic() + LOOK_HOME_EVERY_S
@@ -115,6 +124,7 @@ class Holder:
                 self.endings.see_strays()
             self.endings.see_strangers()
             self.endings.see_jails()
+            self.endings.miss_watchdogs(time.monotonic())
             self.endings.keep_deadlines(time.monotonic())
             if os.getppid() != self.guard:
                 self.become_guard()
@@ -129,17 +139,25 @@ class Holder:
         if self._may_start() or (self.leaving and not self.runs):
             return 0
         due = min(self.look_home_at, self.endings.next_deadline() or inf)
-        if not self.starts.ready.is_full:
+        due = min(due, self.voices.due_at)
+        if not self.has_stock:
             due = min(due, self.prepare_at)
         return max(0.0, due - time.monotonic())
 
+    @property
+    def has_stock(self) -> bool:
+        return self.starts.ready.is_full and self.voices.sockets.is_full
+
     def prepare(self) -> None:
-        """Make a folder for a run to come, when nothing else is to do."""
+        """Make a folder or a socket for a run to come, when nothing else is to do."""
         now = time.monotonic()
         if self.asked:
             self.prepare_at = now + QUIET_S
-        elif now >= self.prepare_at and not self.starts.ready.is_full:
-            self.starts.ready.make_one()
+        elif now >= self.prepare_at and not self.has_stock:
+            if not self.starts.ready.is_full:
+                self.starts.ready.make_one()
+            if not self.voices.sockets.is_full:
+                self.voices.sockets.make_one()
             self.prepare_at = now + PREPARE_EVERY_S
 
     def leave_if_homeless(self) -> None:
@@ -158,7 +176,7 @@ class Holder:
             said = do(client, request)
         except StopIteration:
             said = {"error": "unknown request"}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             said = {"error": f"bad request: {error!r}"}
         if said is not None:
             self.clients.reply(client, said)
@@ -217,6 +235,30 @@ class Holder:
     def _renew(self, client: Client, request: dict[str, Any]) -> Answer:
         self.become("holder")
 
+    def _voice(self, client: Client, request: dict[str, Any]) -> Answer:
+        slot = self.voices.open(
+            str(request["voice"]),
+            int(request["token"]),
+            int(request["owner"]),
+            request["watchdog_s"],
+            waits=bool(request["waits"]),
+            by_path=bool(request["by_path"]),
+            by=str(request["by"]),
+        )
+        return {"folder": slot.folder, "path": slot.path}
+
+    def _silence(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.voices.close(request["silence"], int(request["token"]))
+        return {"ok": True}
+
+    def _voices(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.voices.keep(str(request["voices"]), dict(request["alive"]))
+        return {"ok": True}
+
+    def _rest(self, client: Client, request: dict[str, Any]) -> Answer:
+        self.voices.rest(request["rest"], on=bool(request["on"]))
+        return {"ok": True}
+
     def start_some(self) -> None:
         """A few milliseconds of starts, then back to whoever else asks. A batch whose
         next jail must wait lets the others pass."""
@@ -262,6 +304,7 @@ class Holder:
         """Go on as another program in this process: the children stay ours."""
         for client, specs, _ in self.asked:
             self.clients.reply(client, {"error": f"not started: {len(specs)}"})
+        self.voices.tell_all()
         os.set_inheritable(self.lock_fd, True)
         strangers.hand_on([*self.state.adopted.values(), *self.state.strangers])
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -284,5 +327,7 @@ def run(folder: str, lock_fd: int) -> None:
     holder = Holder(folder, lock_fd)
     holder.serve()
     holder.starts.groups.dissolve()
+    if not holder.voices.of:  # else guests live on, and the next of us hears them
+        holder.voices.sockets.dissolve()
     if holder_folder.is_ours(folder, lock_fd):
         os.unlink(f"{folder}/holder.sock")

@@ -12,6 +12,8 @@ then: the newest alone is enough to go on from. One process writes, any may read
     S uid token ns pid begun mono slot   started
     F uid token ns reason           could not be started
     T uid token why kill_at         asked to end ("stop" or "limit")
+    M uid token ns {json}           its program says how it is (notifying)
+    W uid token ns silent           its watchdog was missed
     L uid token output_bytes open_files cpu   its limits were changed
     X uid token status cpu peak     its program is over; others of it may not be
     E uid token ns status flags cpu peak  nothing of it is left (flags: o, t, s, l)
@@ -26,7 +28,7 @@ from bisect import bisect_right
 
 from agents.executors.held import Run
 
-VERSION = 2  # of requests and log; a node with another one has the holder renewed
+VERSION = 3  # of requests and log; a node with another one has the holder renewed
 MOST_OVER = 20_000  # ended runs kept in mind; older ones are fenced by attempt files
 
 
@@ -95,8 +97,15 @@ class Known:
         elif kind == "I":
             uid, token, facts = rest.split(" ", 2)
             self.runs[uid] = Run(uid=uid, token=int(token), **json.loads(facts))
+        elif kind == "M":
+            self._take_word(*rest.split(" ", 3))
         else:
             self._take_step(kind, rest.split(" "))
+
+    def _take_word(self, uid: str, token: str, _ns: str, said: str) -> None:
+        run = self.runs.get(uid)
+        if run is not None and run.token == int(token):
+            run.ready |= bool(json.loads(said).get("ready"))
 
     def _take_step(self, kind: str, f: list[str]) -> None:
         run = self.runs.get(f[0])

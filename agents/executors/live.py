@@ -38,7 +38,9 @@ class Live:
         if run.group is None or self.groups.freezer is None:
             return {"refused": f"cannot be frozen: {NO_FREEZER}"}
         try:
-            return {"done": run.up and self.groups.freeze(run.group)}
+            done = run.up and self.groups.freeze(run.group)
+            self.state.voices.rest(uid, on=True)
+            return {"done": done}
         except OSError as error:
             return {"refused": f"cannot be frozen: {error}"}
 
@@ -46,6 +48,7 @@ class Live:
         run = self._find(uid)
         if run is not None and run.group is not None:
             self.groups.thaw(run.group)
+            self.state.voices.rest(uid, on=False)
         return {"done": True}
 
     def relimit(self, uid: str, limits: dict[str, Any]) -> dict[str, Any]:

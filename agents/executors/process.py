@@ -29,9 +29,11 @@ from agents.executors.base import (
     LaunchSpec,
     Limits,
     NotStarted,
+    Said,
     Started,
     Unavailable,
     Usage,
+    WatchdogMissed,
 )
 
 UP_WITHIN_S = 10.0  # a holder is up in 0.05 s; a busy machine may take longer
@@ -135,6 +137,10 @@ class ProcessExecutor:
         """The holder's and the guard's pid, what they can do, and why an environment
         is absent."""
         return self._ask({"about": True})
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """For the executors beside this one. Raises Unavailable."""
+        return self._ask(request)
 
     def renew(self) -> None:
         """Let the holder go on with the code now on disk, its programs alive."""
@@ -319,6 +325,8 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         "image": container.image if container else "",
         "gpus": list(spec.gpus),
         "disk": spec.limits.disk_bytes,
+        "watchdog_s": spec.watchdog_s,
+        "watchdog_waits": spec.watchdog_waits,
     }
 
 
@@ -347,8 +355,15 @@ def happening(line: bytes) -> Happening | None:
             return NotStarted(uid, int(token), int(at), reason)
         if kind == "E":
             return _ended(rest)
-    except ValueError:
-        return None  # torn by a power loss
+        if kind == "M":
+            uid, token, at, said = rest.split(" ", 3)
+            return Said(uid, int(token), int(at), **json.loads(said))
+        if kind == "W":
+            uid, token, at, silent = rest.split(" ")
+            seconds = None if silent == "-" else float(silent)
+            return WatchdogMissed(uid, int(token), int(at), seconds)
+    except (ValueError, TypeError):
+        return None  # torn by a power loss, or of a later version
     return None
 
 

@@ -51,6 +51,7 @@ REFUSED = (
     "quotactl, acct, settimeofday, clock_settime, process_vm_readv, process_vm_writev"
 )
 OURS = "/run/kos"  # where process 1 finds its program
+NOTIFY_SOCKET = f"{OURS}/notify/socket"
 TAKEN = (*SYSTEM, "/dev", "/etc", "/proc", "/sys", OURS)
 NEVER = ("/dev", "/proc", "/sys", "/run/docker.sock")
 
@@ -130,6 +131,8 @@ def binds(tool: Tool, spec: dict[str, Any], node: str) -> list[Bind]:
         Bind(f"{node}/jail/group", "/etc/group"),
         Bind(init_file(), f"{OURS}/init.py"),
     ]
+    if "notify" in spec:
+        found.append(Bind(spec["notify"], f"{OURS}/notify"))
     asked = asked_for(spec["mounts"], node)
     work = f"{spec['folder']}/work"
     asked.append(Bind(work, work, read_only=False))

@@ -131,6 +131,16 @@ def spawn(spec: dict[str, Any], name: str) -> int:
         os.chdir("/")
 
 
+def user_number(user: str) -> int:
+    """Raises Refused."""
+    import pwd  # seldom needed, and the holder stays small
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise Refused(f"no such user: {user}") from None
+
+
 def _spawn_as(
     user: str, program: str, spec: dict[str, Any], env: dict[str, str]
 ) -> int:

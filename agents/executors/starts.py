@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from agents.executors import abilities, children, spawn
+from agents.executors import abilities, children, sandbox, spawn
 from agents.executors.endings import Endings
 from agents.executors.held import Run
 from agents.executors.holder_log import Log
@@ -28,6 +28,10 @@ IN_INTENT = (
     "jailed",
     "cpu",
     "intent_at",
+    "notify",
+    "notify_user",
+    "watchdog_s",
+    "watchdog_waits",
 )
 
 
@@ -48,6 +52,8 @@ FACTS: dict[str, tuple[type, ...]] = {
     "image": (str,),
     "gpus": (list,),
     "disk": (int, type(None)),
+    "watchdog_s": (int, float, type(None)),
+    "watchdog_waits": (bool,),
 }
 
 
@@ -62,6 +68,15 @@ def check_kinds(said: dict[str, Any], facts: dict[str, tuple[type, ...]]) -> Non
     for name, kinds in facts.items():
         if not isinstance(said[name], kinds):
             raise TypeError(f"{name} cannot be {said[name]!r}")
+
+
+def owner_of(spec: dict[str, Any], euid: int) -> int:
+    """The user whose program it will be, as seen from out here. Raises Refused."""
+    if euid == 0 and spec["environment"] == "sandbox":
+        return sandbox.USER
+    if spec["run_as"] and spec["environment"] != "sandbox":
+        return spawn.user_number(spec["run_as"])
+    return euid
 
 
 class Starts:
@@ -109,6 +124,8 @@ class Starts:
             jailed=spec["environment"] == "sandbox",
             cpu=spec["cpu"],
             intent_at=time.clock_gettime(time.CLOCK_BOOTTIME),
+            watchdog_s=spec["watchdog_s"],
+            watchdog_waits=spec["watchdog_waits"],
         )
         try:
             is_new = spawn.make_folder(run.folder, self.ready)
@@ -144,6 +161,12 @@ class Starts:
         run.group = slot
         if slot is not None:
             run.slot, run.slot_cpu_s, run.slot_ooms = slot.name, slot.cpu_s, slot.ooms
+        try:
+            self._give_voice(run, spec)
+        except BaseException:
+            if slot is not None:
+                self.groups.give_back(slot)
+            raise
         facts = json.dumps({name: getattr(run, name) for name in IN_INTENT})
         self.state.runs[run.uid] = run
         # killed inside the spawn: the next holder finds out what became of it
@@ -155,6 +178,7 @@ class Starts:
         except BaseException:
             if slot is not None:
                 self.groups.give_back(slot)
+            self.state.voices.close(run.uid, run.token)
             raise
         at_ns = time.time_ns()
         seen = children.stat(run.pid)
@@ -164,6 +188,24 @@ class Starts:
             self.endings.await_jail(run)
         else:
             self.endings.expect(run, at_ns)
+
+    def _give_voice(self, run: Run, spec: dict[str, Any]) -> None:
+        """Its socket, and the way to it in its environment. Raises Refused, OSError."""
+        run.notify_user = owner_of(spec, self.state.euid)
+        socket = self.state.voices.open(
+            run.uid,
+            run.token,
+            run.notify_user,
+            run.watchdog_s,
+            waits=run.watchdog_waits,
+            by_path=not run.jailed,
+        )
+        run.notify = socket.name
+        if run.jailed:
+            spec["notify"] = socket.folder
+            spec["env"]["NOTIFY_SOCKET"] = sandbox.NOTIFY_SOCKET
+        else:
+            spec["env"]["NOTIFY_SOCKET"] = socket.path
 
     def _spawn_inside(self, run: Run, spec: dict[str, Any]) -> int:
         files = spec["open_files"]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from agents.executors.cgroups import Groups
 from agents.executors.held import Run
 from agents.executors.holder_log import MOST_OVER
 from agents.executors.jails import Jails
+from agents.executors.notifying import Voices
 
 
 class State:
+    voices: Voices  # what programs say; set when there is somebody to listen
+
     def __init__(
         self, folder: str, groups: Groups, runs: dict[str, Run], over: dict[str, int]
     ) -> None:
         self.folder = folder
+        self.euid = os.geteuid()
         self.groups = groups
         self.jails = Jails(folder)
         self.runs = runs  # by uid; from the intent to start until nothing is left

@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -26,6 +27,9 @@ from agents.executors.base import (
     Usage,
 )
 from agents.executors.engine_log import EngineLog
+from agents.executors.guests import Guests
+from agents.executors.jail_init import Refused
+from agents.executors.spawn import user_number
 from agents.executors.systemd_bus import tell_trouble
 from agents.executors.systemd_engine import Engine
 from agents.executors.systemd_groups import Hierarchies
@@ -54,15 +58,20 @@ class SystemdExecutor:
     name: ClassVar[str] = "systemd"
     environments: ClassVar[tuple[str, ...]] = ("systemd",)
 
-    def __init__(self, folder: Path, *, bus: str = "system") -> None:
+    def __init__(
+        self, folder: Path, *, bus: str = "system", guests: Guests | None = None
+    ) -> None:
+        """`guests`: where programs say how they are; None: nowhere."""
         self.folder = Path(folder).absolute()
         self.bus = bus
+        self.guests = guests
         self._lock = threading.RLock()
         self._log: EngineLog | None = None
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._read_up_to = 0
+        self._was_up = False
 
     # -- the executor -----------------------------------------------------------------
 
@@ -71,8 +80,13 @@ class SystemdExecutor:
             if self._thread is None:
                 self._begin()
             engine = self._engine
+            log, first = self._log, not self._was_up
         assert engine is not None
+        assert log is not None
         self._do(engine.up())
+        if first and self.guests is not None:
+            self.guests.keep(log.alive())
+        self._was_up = True
 
     def capabilities(self) -> Mapping[str, Capabilities]:
         """Absent while there is no connection."""
@@ -88,7 +102,7 @@ class SystemdExecutor:
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         for spec in specs:
             check(spec)
-        self._do(self._start(specs))
+        self._do(self._start([self._with_voice(spec) for spec in specs]))
 
     def stop(self, uid: str, *, grace_s: float) -> None:
         self._do(self._up().control.stop(uid, grace_s))
@@ -98,9 +112,13 @@ class SystemdExecutor:
 
     def freeze(self, uid: str) -> None:
         self._do(self._up().control.freeze(uid))
+        if self.guests is not None:
+            self.guests.rest(uid, on=True)
 
     def thaw(self, uid: str) -> None:
         self._do(self._up().control.thaw(uid))
+        if self.guests is not None:
+            self.guests.rest(uid, on=False)
 
     def relimit(self, uid: str, limits: Limits) -> None:
         self._do(self._up().control.relimit(uid, limits))
@@ -141,6 +159,8 @@ class SystemdExecutor:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         node = f"{zlib.crc32(os.fsencode(self.folder)):08x}"
         log = EngineLog(self.folder)
+        if self.guests is not None:
+            log.ended = self.guests.close
         loop = asyncio.new_event_loop()
         made: Future[Engine] = Future()
         thread = threading.Thread(
@@ -188,6 +208,21 @@ class SystemdExecutor:
             return asyncio.run_coroutine_threadsafe(work, loop).result(ANSWER_WITHIN_S)
         except TimeoutError:
             raise Unavailable("systemd does not answer") from None
+
+    def _with_voice(self, spec: LaunchSpec) -> LaunchSpec:
+        """With the way to its socket in its environment."""
+        log = self._log
+        if self.guests is None or log is None:
+            return spec
+        if log.over.get(spec.uid, -1) >= spec.token:
+            return spec  # it will not be started
+        try:
+            user = spec.run_as or self._up().units.user
+            owner = os.geteuid() if user is None else user_number(user)
+        except Refused:
+            return spec  # the start says why
+        voice = self.guests.open(spec, owner=owner, by_path=True)
+        return replace(spec, env={**spec.env, "NOTIFY_SOCKET": voice["path"]})
 
     async def _start(self, specs: Sequence[LaunchSpec]) -> None:
         units = self._up().units

@@ -67,6 +67,8 @@ def test_the_environment_is_what_was_given_and_the_name_of_the_run(
     uid = bench.start("env", "-0", env=given)
     bench.ended(uid)
     seen = dict(line.split("=", 1) for line in bench.text(uid).split("\0") if line)
+    path = seen.pop("NOTIFY_SOCKET")
+    assert path.startswith(str(bench.executor.folder))
     assert seen == {**given, "KOS_RUN": f"{uid}/1"}
 
 

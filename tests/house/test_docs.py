@@ -91,7 +91,14 @@ def test_a_make_target_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/api.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/operations.md",
+        "docs/api.md",
+        "docs/agents.md",
+    ],
 )
 def test_a_link_to_a_file_leads_somewhere(name: str) -> None:
     here = (ROOT / name).parent

@@ -49,9 +49,11 @@ def in_each(fleet: Product, name: str, script: str, **more: Any) -> dict[str, st
     return _register(fleet, name, ("/bin/sh", "-c", script), more)
 
 
-def in_each_python(fleet: Product, name: str, code: str, **more: Any) -> dict[str, str]:
+def in_each_python(
+    fleet: Product, name: str, code: str, *args: str, **more: Any
+) -> dict[str, str]:
     """The same, of Python without its site packages."""
-    return _register(fleet, name, ("/usr/bin/python3", "-S", "-c", code), more)
+    return _register(fleet, name, ("/usr/bin/python3", "-S", "-c", code, *args), more)
 
 
 def _register(

@@ -130,6 +130,25 @@ def test_all_faults_are_told_at_once() -> None:
         ({"enabled": "no"}, "enabled", "must be true or false"),
         ({"args": ["x" * 131_072]}, "args", "longer than 131071"),
         ({"timeout": "400d"}, "timeout", "between 0.001s and 366d"),
+        ({"readiness": {}}, "readiness", "must name exactly one of notify, port"),
+        ({"readiness": "yes"}, "readiness", "must be an object"),
+        ({"readiness": {"notify": False}}, "readiness", "notify: must be"),
+        ({"readiness": {"port": 1, "http": "http://[::1]/"}}, "readiness", "exactly"),
+        ({"readiness": {"port": 0}}, "readiness", "between 1 and 65535"),
+        ({"readiness": {"port": True}}, "readiness", "port"),
+        ({"readiness": {"port": "api"}}, "readiness", "not the name of one of its"),
+        ({"readiness": {"http": "http://10.0.0.1/"}}, "readiness", "on 127.0.0.1"),
+        ({"readiness": {"http": "file:///etc"}}, "readiness", "is not a plain http"),
+        ({"readiness": {"http": "http://a@[::1]/"}}, "readiness", "not a plain http"),
+        ({"readiness": {"http": "http://localhost:99999/"}}, "readiness", "not a URL"),
+        ({"readiness": {"command": []}}, "readiness", "at least 1 entries"),
+        ({"readiness": {"command": ["a b"]}}, "readiness", "not the name of one"),
+        ({"readiness": {"notify": True, "within": "2d"}}, "readiness", "within:"),
+        ({"liveness": {"notify": True}}, "liveness", "use watchdog"),
+        ({"liveness": {"port": 1, "failures": 0}}, "liveness", "at least 1"),
+        ({"watchdog": "1ms"}, "watchdog", "must be between 0.5s and"),
+        ({"env": {"WATCHDOG_PID": "1"}}, "env", "may not be set"),
+        ({"restart_backoff": {"crash_loop": -1}}, "restart_backoff", "at least 0"),
     ],
 )
 def test_a_fault_is_told_in_one_sentence_under_its_field(changed, field, said) -> None:
@@ -209,6 +228,53 @@ def test_every_argument_that_linux_takes_is_kept_byte_for_byte() -> None:
     assert parse_agent({**PLAIN, "args": hostile})["args"] == hostile
 
 
+PROBES: list[dict[str, Any]] = [
+    {"port": 8080},
+    {"port": "api", "timeout": "500ms"},
+    {"http": "http://127.0.0.1:8080/health?x=1", "every": "3s"},
+    {"command": ["pg_isready", "-q"]},
+]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_each_way_to_look_comes_back_as_it_was_said(probe: dict[str, Any]) -> None:
+    raw = {**PLAIN, "ports": {"api": 8080}, "readiness": {**probe, "within": 5.0}}
+    raw["liveness"] = {**probe, "after": 3.0, "failures": 5}
+    spec = parse_agent(raw)
+    assert spec["readiness"]["within_s"] == 5
+    assert spec["liveness"]["by"] == next(iter(probe))
+    assert parse_agent(definition_of(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("where", "probe", "said"),
+    [
+        ({"exec_env": "sandbox"}, PROBES[0], "no network to probe; use notify"),
+        ({"exec_env": "docker"}, PROBES[0], "only the ports it names"),
+        ({"exec_env": "docker"}, PROBES[3], "runs in the node"),
+        ({"exec_env": "systemd"}, PROBES[3], "runs in the node"),
+        ({"run_as": "worker"}, PROBES[3], "not as run_as"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(where, probe, said) -> None:
+    assert said in faults(**where, readiness=probe)["readiness"][0]
+    assert said in faults(**where, liveness=probe)["liveness"][0]
+
+
+def test_a_container_is_probed_on_the_ports_it_names() -> None:
+    where = {"exec_env": "docker", "docker": {"image": "alpine:3"}, "ports": [8080]}
+    for probe in (PROBES[0], PROBES[2]):
+        assert parse_agent({**PLAIN, **where, "readiness": probe})["readiness"]
+
+
+def test_a_spec_of_before_has_no_probes() -> None:
+    spec = parse_agent(PLAIN)
+    for key in ("readiness", "liveness", "watchdog_s"):
+        del spec[key]
+    del spec["restart"]["crash_loop"]
+    assert definition_of(spec) == definition_of(parse_agent(PLAIN))
+
+
 # --- the way back -----------------------------------------------------------------
 
 ids = st.from_regex(r"\A[A-Za-z][A-Za-z0-9_-]{0,10}[A-Za-z0-9]\Z")
@@ -258,8 +324,17 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     ),
     "timeout": seconds,
     "restart_backoff": st.one_of(
-        seconds, st.fixed_dictionaries({"factor": st.just(3.0)})
+        seconds,
+        st.fixed_dictionaries({"factor": st.just(3.0)}),
+        st.just({"crash_loop": 0}),
     ),
+    "readiness": st.sampled_from(
+        [
+            {"notify": True},
+            {"notify": True, "within": "5s", "every": 0.5},
+        ]
+    ),
+    "watchdog": st.floats(0.5, 86_400),
     "grace_period": st.floats(0, 3600),
     "enabled": st.booleans(),
     "start_at_boot": st.booleans(),

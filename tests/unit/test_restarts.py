@@ -112,3 +112,20 @@ def test_an_agent_nobody_wants_any_more_stays_down() -> None:
 def test_a_wait_is_never_negative_nor_beyond_its_cap(failures, chance, jitter) -> None:
     wait_s = backoff_s({**RETRIES, "jitter": jitter}, failures, chance)
     assert 0 <= wait_s <= 60 * (1 + jitter)
+
+
+def looping(crashes: int, state=S.FAILED, **rule) -> object:
+    ended = End(state, 1, None, crashes, 1.0, True, crashes=crashes)
+    return decide(ended, kind="persistent", restart={"crash_loop": 3, **rule})
+
+
+def test_a_crash_loop_ends_the_restarts() -> None:
+    assert isinstance(looping(2), RestartAt)
+    assert looping(3) == GiveUp("crash loop: 3 crashes in a row", is_loop=True)
+    assert isinstance(looping(50, crash_loop=0), RestartAt)
+    assert isinstance(looping(50, state=S.SUCCEEDED), RestartAt)
+
+
+def test_a_definition_of_before_gives_up_after_ten() -> None:
+    ended = End(S.FAILED, 1, None, 10, 1.0, True, crashes=10)
+    assert decide(ended, kind="persistent").is_loop
