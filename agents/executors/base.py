@@ -65,6 +65,11 @@ class LaunchSpec:
     container: Container | None = None  # docker only
     mounts: tuple[Mount, ...] = ()  # docker and sandbox
     gpus: tuple[str, ...] = ()  # ids of the devices this run may use
+    work: Path | None = None  # where it works; None: in work/ of its own folder
+
+    @property
+    def work_folder(self) -> Path:
+        return self.work or self.folder / "work"
 
 
 @dataclass(frozen=True, slots=True)
