@@ -18,13 +18,15 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from redis import RedisError
 
 from agents import live_config, redis
-from agents.executors.base import Executor, ExecutorError, LaunchSpec
-from scheduling import hooked_starts, launch, nodes
+from agents.executors.base import Executor, ExecutorError
+from scheduling import launch, nodes
 from scheduling.environments import Environments
+from scheduling.hook_runs import HookRuns
 from scheduling.supervisor import utc_now
 
 log = logging.getLogger(__name__)
@@ -48,8 +50,12 @@ class NodeProcess:
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []
         self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
-        self.hooks = hooked_starts.HookedStarts(name, self.start_one)
-        self.here = Environments(name, executors, self.hooks.under_way)
+        cache = settings.VAR / "cache" / name
+        self.hooks = HookRuns(name, self.loop, self.in_thread, utc_now, cache)
+        self.here = Environments(
+            name, executors, self.hooks.under_way, self.hooks.begin
+        )
+        self.hooks.programs = self.here
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
     def start(self) -> None:
@@ -59,6 +65,7 @@ class NodeProcess:
 
     def stop(self) -> None:
         """Stop working; programs go on."""
+        self.hooks.stop()
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
@@ -66,24 +73,17 @@ class NodeProcess:
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
         once: runs with hooks are prepared in the loop and never hold up the others."""
-        starts = launch.begin(batch, node=self.name, now=now)
-        plain = [start.spec for start in starts if not start.pre_start]
-        self.here.start(plain, now=now)
-        for start in starts:
-            if start.pre_start:
-                self.hooks.begin(start, self.loop)
-
-    def start_one(self, spec: LaunchSpec) -> None:
-        self.here.start([spec], now=utc_now())
+        self.here.start_all(launch.begin(batch, node=self.name, now=now))
 
     def run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
-            for part in (self.listen, self.beat, self.look)
+            for part in (self.listen, self.beat, self.look, self.go_through_hooks)
         ]
         with suppress(asyncio.CancelledError):
             self.loop.run_until_complete(asyncio.gather(*self.parts))
+        self.loop.run_until_complete(self.hooks.leave())
 
     def end_parts(self) -> None:
         for part in self.parts:
@@ -132,6 +132,9 @@ class NodeProcess:
         looked = partial(self.here.look, now=utc_now())
         await self.loop.run_in_executor(self.looker, looked)
         await asyncio.sleep(live_config.current().heartbeat_interval_s)
+
+    async def go_through_hooks(self) -> None:
+        await self.hooks.watch(lambda: live_config.current().heartbeat_interval_s)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""
