@@ -151,8 +151,9 @@ class HookRuns:
                 if is_new:
                     self._go(job)
             await self.in_thread(self.cancel_unwanted)
+            left_s = await self.in_thread(every_s)
             try:
-                await asyncio.wait_for(self._due.wait(), every_s())
+                await asyncio.wait_for(self._due.wait(), left_s)
             except TimeoutError:
                 continue
 

@@ -124,21 +124,26 @@ class NodeProcess:
         now = utc_now()
         for beat in self.beats:
             beat(self.name, now)
-        return live_config.current().heartbeat_interval_s
+        return heartbeat_s()
 
     async def look(self) -> None:
         """See what the engines offer, in a thread of its own: one that hangs must
         silence neither the heartbeat nor those that stop runs."""
         looked = partial(self.here.look, now=utc_now())
         await self.loop.run_in_executor(self.looker, looked)
-        await asyncio.sleep(live_config.current().heartbeat_interval_s)
+        await asyncio.sleep(await self.in_thread(heartbeat_s))
 
     async def go_through_hooks(self) -> None:
-        await self.hooks.watch(lambda: live_config.current().heartbeat_interval_s)
+        await self.hooks.watch(heartbeat_s)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""
         return await self.loop.run_in_executor(self.database, work)
+
+
+def heartbeat_s() -> float:
+    """Seconds between two looks at what nobody told of. Reads the database."""
+    return live_config.current().heartbeat_interval_s
 
 
 _current: NodeProcess | None = None

@@ -132,7 +132,7 @@ def unpack(
         target = Target(root, caps, budget, owner)
         try:
             if head.startswith(b"\x1f\x8b"):
-                with gzip.GzipFile(fileobj=archive) as plain:
+                with gzip.GzipFile(fileobj=archive, mode="rb") as plain:
                     _tar(cast(IO[bytes], plain), target)
             elif head.startswith((b"PK\x03\x04", END_OF_ZIP)):
                 _zip(archive, target)

@@ -1,4 +1,4 @@
-"""Archives are unpacked below one folder or refused, whatever they say of themselves."""
+"""Archives are unpacked below one folder or refused, whatever they claim."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_tar_whose_header_asks_for_gigabytes_is_refused(tmp_path: Path) -> Non
     ],
 )
 def test_a_broken_archive_is_named_as_such(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(HookFailed, match="is (broken|no tar)|cannot be unpacked"):
+    with pytest.raises(HookFailed, match=r"is (broken|no tar)|cannot be unpacked"):
         into(tmp_path, io.BytesIO(data))
 
 
