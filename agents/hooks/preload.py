@@ -89,6 +89,7 @@ def _source(job: Job, budget: Budget) -> tuple[BinaryIO, bool]:
         file.flush()
         if sha256:
             check_digest(file, sha256, budget)
+        file.seek(0)
     except BaseException:
         file.close()
         raise
