@@ -9,9 +9,17 @@ number of runs goes at a time in each phase, and plain runs never wait for them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -70,6 +78,7 @@ class HookRuns:
         self.node, self.actor, self.loop = node, f"node:{node}", loop
         self.in_thread, self.clock = in_thread, clock
         self.cache = Cache(cache)
+        self.cache.tidy()
         self.pools = {when: asyncio.Semaphore(AT_ONCE) for when in (PRE, POST, END)}
         self.workers = ThreadPoolExecutor(3 * AT_ONCE, thread_name_prefix="hook")
         self.steps = hook_steps.Steps(self)
@@ -106,6 +115,8 @@ class HookRuns:
         """End the steps before and beside programs of runs that are to end."""
         with self._lock:
             jobs = {job.uid: job for job in self._jobs.values() if job.when != END}
+        if not jobs:
+            return
         wanted = Run.objects.filter(
             uid__in=list(jobs), state__in=(RunState.STARTING, *RUNS_ON)
         )
@@ -141,7 +152,6 @@ class HookRuns:
 
     async def watch(self, every_s: Callable[[], float]) -> None:
         """Take up what is due: when told, and every so often in case nobody told."""
-        await asyncio.to_thread(self.cache.tidy)
         while True:
             self._due.clear()
             for job in await self.in_thread(self._look):
@@ -160,7 +170,7 @@ class HookRuns:
     def _look(self) -> list[Job]:
         """What of the rows can be taken up now."""
         found = []
-        for left in phases.open_on(self.node, most=LOOK_MOST):
+        for left in self._left():
             with self._lock:
                 busy = {when for uid, when in self._jobs if uid == left.uid}
             if left.when in busy:
@@ -177,6 +187,12 @@ class HookRuns:
                 case _:
                     self._stop_rest(left.run_id, left.when)
         return found
+
+    def _left(self) -> list[phases.Open]:
+        """Each phase by itself: a slow one must not hide the others."""
+        kinds = (PRE, POST, END)
+        each = [phases.open_on(self.node, when, most=LOOK_MOST) for when in kinds]
+        return [left for found in each for left in found]
 
     def _go(self, job: Job) -> None:
         task = self.loop.create_task(self._work(job))
@@ -209,7 +225,7 @@ class HookRuns:
                 partial(launch.starts, [job.run_id], node=self.node)
             )
         steps = hooks.steps_of(job.start.hooks, job.when)
-        async with self.pools[job.when]:
+        async with self._turn(job):
             for phase in await self.in_thread(partial(self._rows, job)):
                 if not phase.ended_at and not job.unwanted.is_set():
                     await self.steps.do(job, phase, steps[phase.number - 1])
@@ -221,8 +237,24 @@ class HookRuns:
                     break
         if job.unwanted.is_set():
             await self.in_thread(partial(self._stop_rest, job.run_id, job.when))
-        elif job.when == PRE:
-            await self.in_thread(partial(self._start, job))
+        elif job.when == PRE and await self.in_thread(partial(self._is_wanted, job)):
+            start = partial(self.programs.start, [job.start.spec], now=self.clock())
+            await asyncio.to_thread(start)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, job: Job) -> AsyncIterator[None]:
+        """Its turn among those of its phase; at once when it is to end."""
+        pool = self.pools[job.when]
+        turn = asyncio.ensure_future(pool.acquire())
+        unwanted = asyncio.ensure_future(job.unwanted.wait())
+        either: set[asyncio.Future[Any]] = {turn, unwanted}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            yield
+        finally:
+            unwanted.cancel()
+            if not turn.cancel():
+                pool.release()
 
     # -- in the thread of the database ------------------------------------------------
 
@@ -237,13 +269,12 @@ class HookRuns:
     def _stop_rest(self, run_id: int, when: str, why: str = GONE) -> None:
         phases.stop_rest(run_id, when, why, actor=self.actor, now=self.clock())
 
-    def _start(self, job: Job) -> None:
-        """Start the program, if it is still wanted."""
+    def _is_wanted(self, job: Job) -> bool:
+        """Whether the program is still to start."""
         assert job.start is not None
         spec = job.start.spec
         mine = Run.objects.filter(uid=spec.uid, token=spec.token)
-        if mine.filter(state=RunState.STARTING).exists():
-            self.programs.start([spec], now=self.clock())
+        return mine.filter(state=RunState.STARTING).exists()
 
     def _fail(self, job: Job, reason: str) -> None:
         """A step with the rule "fail" failed: so does the run."""

@@ -25,6 +25,7 @@ from scheduling.models import Phase, Run
 if TYPE_CHECKING:
     from scheduling.hook_runs import HookRuns
 
+LATE_S = 1.0  # a step of ours tells by itself that its time is over
 ASK_AGAIN_S = 5.0  # whether a helper is there, and whether its row is closed
 NOT_STARTED_S = 60.0  # how long an executor may take to start a helper
 LEAVES_S = 15.0  # how long a helper may take to be gone once it is ended
@@ -128,7 +129,15 @@ class Steps:
         if job.unwanted.is_set() or job.leaving:
             raise HookStopped
         work = partial(hooks.perform, step, place, job.budget)
-        return await self.node.loop.run_in_executor(self.node.workers, work)
+        doing = self.node.loop.run_in_executor(self.node.workers, work)
+        await self._pause(job, doing, step.time_limit_s + LATE_S)
+        if not doing.done():  # it waits for somebody; it will see that it is over
+            job.budget.stop()
+            doing.add_done_callback(_forget)
+            if job.unwanted.is_set():
+                raise HookStopped
+            raise HookFailed(f"took over {step.time_limit_s:g} s")
+        return doing.result()
 
     # -- helpers ----------------------------------------------------------------------
 
@@ -224,9 +233,9 @@ class Steps:
         await asyncio.wait({answer}, timeout=LEAVES_S)
 
     async def _pause(
-        self, job: Job, answer: asyncio.Future[Happening], seconds: float
+        self, job: Job, answer: asyncio.Future[Any], seconds: float
     ) -> None:
-        """Until the helper ended, the run is to end, or the time is over."""
+        """Until the answer is there, the run is to end, or the time is over."""
         unwanted = asyncio.ensure_future(job.unwanted.wait())
         either: set[asyncio.Future[Any]] = {answer, unwanted}
         try:
@@ -255,3 +264,9 @@ class Steps:
         finally:
             with self._lock:
                 del self._waiting[uid]
+
+
+def _forget(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more, whatever it is."""
+    if not answer.cancelled():
+        answer.exception()

@@ -61,9 +61,9 @@ def of(run_id: int, when: str) -> list[Phase]:
     return list(mine.select_related("run__agent").order_by("number"))
 
 
-def open_on(node: str, *, most: int) -> list[Open]:
-    """What is left to do on a node, the oldest first."""
-    left = unfinished().filter(run__node__name=node).order_by("id")
+def open_on(node: str, when: str, *, most: int) -> list[Open]:
+    """What is left to do of a phase on a node, the oldest first."""
+    left = unfinished().filter(run__node__name=node, when=when).order_by("id")
     rows = left.values_list("run_id", "run__uid", "run__state", "when")[:most]
     return list(dict.fromkeys(Open(*row) for row in rows))
 

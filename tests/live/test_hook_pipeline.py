@@ -18,6 +18,7 @@ from tests.live.harness import PYTHON, Product, free_port, running_product
 from tests.waiting import wait_for
 
 CONFIG = """
+max_concurrent_agents: 40
 paths: {{preload_roots: [{0}/data], archive_roots: [{0}/kept]}}
 preload: {{private_hosts: [127.0.0.1]}}
 """
@@ -331,10 +332,38 @@ def test_a_stop_ends_the_step_that_goes_on(product: Product, depot: Depot) -> No
     (uid,) = product.spawn("halted")
     wait_for(lambda: depot.asked["slow"], timeout_s=20)
     product.post(f"runs/{uid}/stop/", status=200)
-    depot.gate.set()
     assert product.wait_for_end(uid)["state"] == "cancelled"
+    depot.gate.set()
     outcomes = [p["outcome"] for p in settled(product, uid)]
     assert outcomes == ["stopped", "stopped"]
+
+
+def test_a_fetch_that_stalls_keeps_to_its_time(product: Product, depot: Depot) -> None:
+    depot.files["stalled"] = b"x" * 1000
+    hook = {**preload(depot.url("stalled"), sha256="2" * 64), "timeout": 1}
+    product.register("stalled", "/bin/true", hooks=[hook])
+    depot.gate.clear()
+    (uid,) = product.spawn("stalled")
+    run = product.wait_for_end(uid, timeout_s=15)
+    assert (run["state"], run["reason"]) == ("failed", "pre-start hook 1 took over 1 s")
+
+
+def test_a_run_that_waits_for_its_turn_stops_at_once(product: Product) -> None:
+    hooks = [shell("pre-start", "sleep 300", timeout=600)]
+    product.register("many", "/bin/true", hooks=hooks)
+    uids = product.spawn("many", 18)
+
+    def begun() -> list[str]:
+        found = [product.run(uid) for uid in uids]
+        return [r["uid"] for r in found if r["phases"] and r["phases"][0]["started_at"]]
+
+    wait_for(lambda: len(begun()) == 16, timeout_s=30, every_s=0.2)
+    waiting = set(uids) - set(begun())
+    for uid in [*waiting, *begun()]:
+        product.post(f"runs/{uid}/stop/", status=200)
+        ended = product.wait_for_end(uid, timeout_s=15)
+        assert ended["state"] == "cancelled"
+        assert [p["outcome"] for p in settled(product, uid)] == ["stopped"]
 
 
 # -- the node is killed ---------------------------------------------------------------
