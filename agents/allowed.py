@@ -19,19 +19,28 @@ UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the n
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """An empty `run_as_users` is nobody, an empty `mount_roots` nothing, an empty
-    `entry_roots` any folder."""
+    """An empty `run_as_users` is nobody, an empty `entry_roots` any folder, any other
+    empty one nothing."""
 
     run_as_users: tuple[str, ...] = ()
     entry_roots: tuple[str, ...] = ()
     mount_roots: tuple[str, ...] = ()
+    preload_roots: tuple[str, ...] = ()
+    archive_roots: tuple[str, ...] = ()
 
 
 def configured_rules(*, is_admin: bool) -> Rules:
     """The configuration's rules; only an admin may name another user to run as."""
     config = live_config.current()
     users = config.security.run_as_users if is_admin else ()
-    return Rules(users, config.paths.entry_roots, config.paths.mount_roots)
+    paths = config.paths
+    return Rules(
+        users,
+        paths.entry_roots,
+        paths.mount_roots,
+        paths.preload_roots,
+        paths.archive_roots,
+    )
 
 
 def may_unsandboxed(role: str) -> bool:
@@ -62,6 +71,7 @@ def check_allowed(
             raise _forbidden("exec_env", f"only an admin may define {env} agents")
         _check_program(spec["entry_point"], rules)
     _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
+    _check_hooks(spec, rules)
     user = spec["run_as"]
     if user and user not in rules.run_as_users:
         allowed = ", ".join(rules.run_as_users) or "nobody"
@@ -74,13 +84,17 @@ def _forbidden(field: str, said: str) -> Forbidden:
 
 
 def _check_program(path: str, rules: Rules) -> None:
+    if said := _not_a_program(path, rules):
+        raise Invalid(f"entry_point: {said}", {"entry_point": [said]})
+
+
+def _not_a_program(path: str, rules: Rules) -> str:
     said = ""
     if rules.entry_roots and not names.is_under(path, rules.entry_roots):
         said = f"programs must be under {', '.join(rules.entry_roots)}"
     elif "/" in path and os.path.isdir(path):
         said = f"{path} is a folder, not a program"
-    if said:
-        raise Invalid(f"entry_point: {said}", {"entry_point": [said]})
+    return said
 
 
 def _check_mounts(mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
@@ -90,3 +104,34 @@ def _check_mounts(mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
         roots = ", ".join(rules.mount_roots) or "no folder at all"
         said = f"what is mounted must be under {roots} (paths.mount_roots)"
         raise _forbidden(f"docker.mounts.{number}.source", said)
+
+
+def _check_hooks(spec: Mapping[str, Any], rules: Rules) -> None:
+    """Commands of unsandboxed agents are under the same rule as their program; the
+    node itself reads and writes for hooks only where it is allowed to."""
+    for when, steps in spec["hooks"].items():
+        for number, step in enumerate(steps, 1):
+            where = f"{when.replace('_', '-')} hook {number}"
+            if spec["exec_env"] in UNSANDBOXED:
+                _check_command(step, where, rules)
+            _check_places(step, where, rules)
+
+
+def _check_command(step: Mapping[str, Any], where: str, rules: Rules) -> None:
+    command = step.get("run") or step.get("warm_up", {}).get("command")
+    if command and (said := _not_a_program(command[0], rules)):
+        raise Invalid(f"hooks: {where}: {said}", {"hooks": [f"{where}: {said}"]})
+
+
+def _check_places(step: Mapping[str, Any], where: str, rules: Rules) -> None:
+    source, target = step.get("preload", {}).get("from"), step.get("archive")
+    if source and source.startswith("/"):
+        _check_place(source, rules.preload_roots, f"{where}, from", "preload_roots")
+    if target:
+        _check_place(target["to"], rules.archive_roots, f"{where}, to", "archive_roots")
+
+
+def _check_place(path: str, roots: tuple[str, ...], where: str, key: str) -> None:
+    if not names.is_under(path, roots):
+        allowed = ", ".join(roots) or "no folder at all"
+        raise _forbidden("hooks", f"{where}: must be under {allowed} (paths.{key})")

@@ -80,6 +80,22 @@ class Output:
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
     mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing
+    preload_roots: tuple[str, ...] = ()  # what hooks may copy from; (): nothing
+    archive_roots: tuple[str, ...] = ()  # where hooks may keep archives; (): nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    max_bytes: int = 16 * 2**30  # of one file
+    max_unpacked_bytes: int = 32 * 2**30
+    max_entries: int = 100_000  # of one archive
+    cache_bytes: int = 16 * 2**30  # 0: no cache
+    private_hosts: tuple[str, ...] = ()  # may be fetched from though not public
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    max_bytes: int = 16 * 2**30  # of what goes into one
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,8 @@ class SchedulerConfig:
     bus: Bus = field(default_factory=Bus)
     output: Output = field(default_factory=Output)
     paths: Paths = field(default_factory=Paths)
+    preload: Preload = field(default_factory=Preload)
+    archive: Archive = field(default_factory=Archive)
     security: Security = field(default_factory=Security)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
@@ -229,6 +247,20 @@ YES_NO = "true or false"
 DAY_S = 86_400.0
 
 
+def is_host(name: str) -> bool:
+    return 0 < len(name) <= 253 and name.isascii() and name.isprintable()
+
+
+def bound(name: str, *, least: int = 4096) -> Key:
+    """A key that bounds bytes."""
+    said = f"an amount from {least} bytes to 1PB, such as 16GiB"
+    return Key(name, name, said, size(least, 10**15), lambda n: n and format_memory(n))
+
+
+def folders(name: str) -> Key:
+    return Key(name, name, "a list of absolute folders", texts(is_root), list)
+
+
 def table(*keys: Key) -> dict[str, Key]:
     return {key.name: key for key in keys}
 
@@ -340,20 +372,27 @@ KEYS: Mapping[str, Key] = table(
         size(4096, 2**40),
         format_memory,
     ),
+    folders("paths.entry_roots"),
+    folders("paths.mount_roots"),
+    folders("paths.preload_roots"),
+    folders("paths.archive_roots"),
+    bound("preload.max_bytes"),
+    bound("preload.max_unpacked_bytes"),
     Key(
-        "paths.entry_roots",
-        "paths.entry_roots",
-        "a list of absolute folders",
-        texts(is_root),
+        "preload.max_entries",
+        "preload.max_entries",
+        "a whole number from 1 to 10000000",
+        whole(1, 10_000_000),
+    ),
+    bound("preload.cache_bytes", least=0),
+    Key(
+        "preload.private_hosts",
+        "preload.private_hosts",
+        "a list of host names or addresses",
+        texts(is_host),
         list,
     ),
-    Key(
-        "paths.mount_roots",
-        "paths.mount_roots",
-        "a list of absolute folders",
-        texts(is_root),
-        list,
-    ),
+    bound("archive.max_bytes"),
     Key(
         "security.run_as_users",
         "security.run_as_users",

@@ -21,6 +21,7 @@ from pydantic import (
 
 from agents import names, requirements
 from agents.definition_health import Liveness, Readiness, Silence, fits
+from agents.definition_hooks import Hook, fits_environment
 from agents.definition_parts import (
     MAX_ITEMS,
     AgentId,
@@ -28,7 +29,6 @@ from agents.definition_parts import (
     Cascade,
     Docker,
     Duration,
-    Hook,
     Retries,
     Strict,
     fits_argv,
@@ -200,6 +200,18 @@ class Definition(Strict):
         if policy not in (None, "never") and kind not in (None, "persistent"):
             raise ValueError(f"an agent of kind {kind} is retried; use retries instead")
         return policy
+
+    @field_validator("hooks")
+    @classmethod
+    def where_they_can_be_kept(
+        cls, hooks: list[Hook], info: ValidationInfo
+    ) -> list[Hook]:
+        environment, docker = info.data.get("exec_env"), info.data.get("docker")
+        network = docker.network if docker else "none"
+        for number, hook in enumerate(hooks, 1):
+            if said := fits_environment(hook, environment or "", network):
+                raise ValueError(f"item {number}: {said}")
+        return hooks
 
     @field_validator("run_as")
     @classmethod

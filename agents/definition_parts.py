@@ -33,7 +33,6 @@ AgentId = Annotated[str, AfterValidator(names.agent_id)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Factor = Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Phase = Literal["pre-start", "post-start", "on-shutdown"]
 
 
 def no_twins(items: list[Item]) -> list[Item]:
@@ -126,24 +125,6 @@ class Backoff(Strict):
     max_delay: Duration = 300.0
     reset_after: Duration = 60.0
     crash_loop: Annotated[int, Field(ge=0, le=1_000)] = 10  # crashes in a row; 0: never
-
-
-class Hook(Strict):
-    when: Phase
-    run: Annotated[list[str], FailFast(), Field(min_length=1, max_length=100)]
-    timeout: Duration = 30.0
-
-    @field_validator("run")
-    @classmethod
-    def a_program_and_plain_arguments(cls, run: list[str]) -> list[str]:
-        for text in run:
-            if "{{" in text or "{%" in text:
-                raise ValueError(
-                    f"templates are not filled in here: {shown(text)} would be passed "
-                    "as it stands"
-                )
-        names.program(run[0])
-        return fits_argv(run)
 
 
 def widened(value: object, *, key: str, scalars: tuple[type, ...], form: str) -> Any:

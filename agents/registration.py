@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from agents import definition_hooks
 from agents.definition import Definition
 from agents.definition_health import (
     USUAL_LIVENESS,
@@ -151,7 +152,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "requires": [item.normalised() for item in d.requires],
         "depends_on": list(d.depends_on),
         "cascades": [c.model_dump() for c in d.cascades],
-        "hooks": _hooks(d),
+        "hooks": definition_hooks.normalised(d.hooks),
         "timeout_s": d.timeout,
         "retries": _in_seconds(d.retries.model_dump()),
         "restart": {
@@ -167,14 +168,6 @@ def normalised(d: Definition) -> dict[str, Any]:
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
     }
-
-
-def _hooks(d: Definition) -> dict[str, list[dict[str, Any]]]:
-    phases: dict[str, list[dict[str, Any]]] = {}
-    for hook in d.hooks:
-        step = {"run": list(hook.run), "timeout_s": hook.timeout}
-        phases.setdefault(hook.when.replace("-", "_"), []).append(step)
-    return phases
 
 
 DURATIONS = ("delay", "max_delay", "reset_after")
@@ -233,15 +226,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "ports": ports_as_written(spec["ports"]),
         "requires": [as_written(item) for item in spec["requires"]],
         **{key: spec[key] for key in also},
-        "hooks": [
-            {
-                "when": phase.replace("_", "-"),
-                "run": step["run"],
-                "timeout": step["timeout_s"],
-            }
-            for phase, steps in spec["hooks"].items()
-            for step in steps
-        ],
+        "hooks": definition_hooks.in_words(spec["hooks"]),
         "timeout": spec["timeout_s"],
         "retries": _in_words(spec["retries"]),
         "restart": restart.pop("policy"),

@@ -39,7 +39,10 @@ local n = redis.call('INCRBY', KEYS[1], ARGV[2])
 redis.call('PUBLISH', ARGV[1], ARGV[3] .. n .. ARGV[4])
 return n
 """
-RUN_KEYS = ("agent", "reason", "node", "priority", "due_at", "schedule", "occurrence")
+RUN_KEYS = (
+    *("agent", "reason", "node", "priority", "due_at", "schedule", "occurrence"),
+    "phase",
+)
 TOLD = ("ready_at", "progress", "status_text")
 ONCE_KNOWN = ("started_at", "ended_at", "exit_code", "signal", "attempt")
 STATES = frozenset(map(str, RunState))
@@ -59,7 +62,7 @@ def frame_of(entries: Iterable[Entry]) -> Frame:
     schedules: set[str] = set()
     for entry in entries:
         family, _, name = entry.subject.partition(":")
-        if family == "run" and entry.kind.startswith("run."):
+        if family == "run" and entry.kind.startswith(("run.", "hook.")):
             runs.setdefault(name, {"uid": name}).update(_run(entry))
         elif family == "node":
             nodes.setdefault(name, {"name": name}).update(_node(entry))

@@ -51,6 +51,7 @@ def configure(process: str, *, to: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # each URL, secrets and all
 
 
 class JsonLines(logging.Formatter):

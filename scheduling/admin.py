@@ -4,16 +4,18 @@ stopped. Rows that services own are read-only, actions call those services.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 
-from agents.admin import AgentAdmin, ByRole, actor, pretty
+from agents.admin import AgentAdmin, ByRole, TabularInline, actor, pretty, role
 from agents.models import Agent
 from agents.priority import Priority
 from scheduling import agent_control, runs, schedules
-from scheduling.models import Delivery, Gap, Occurrence, Run, Schedule
+from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 
 admin.site.unregister(Agent)
@@ -105,8 +107,27 @@ class GapAdmin(ByRole):
     ordering = ("-id",)
 
 
+class Phases(TabularInline):
+    model = Phase
+    extra = 0
+    ordering = ("id",)
+    fields = ("when", "number", "name", "started_at", "ended_at", "outcome", "detail")
+    readonly_fields = fields
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(role(request))
+
+
 @admin.register(Run)
 class RunAdmin(ByRole):
+    inlines = [Phases]
     list_display = (
         *("uid", "agent", "state", "priority_word", "node", "attempt", "due_at"),
         *("started_at", "ended_at", "exit_code", "signal"),

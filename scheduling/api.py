@@ -22,7 +22,7 @@ from agents.http import (
     wrong,
 )
 from agents.models import Agent
-from scheduling import agent_control, nodes, queries, runs
+from scheduling import agent_control, nodes, phases, queries, runs
 from scheduling.models import Run
 from scheduling.run_state import RunState
 from scheduling.spawning import SPAWN_FIELDS, spawn
@@ -45,13 +45,14 @@ def find(uid: str) -> Run:
 
 
 def told(uid: str, status: int = 200) -> HttpResponse:
-    """The run as it is now, with its result and parameters."""
+    """The run as it is now, with its result, parameters and hooks."""
     columns = (*queries.RUN_COLUMNS, "result", "params")
     row = Run.objects.values(*columns).get(uid=uid)
     body = {
         **queries.run_row(row),
         "result": row["result"],
         "params": row["params"],
+        "phases": phases.of_run(uid),
     }
     return orjson_response(body, status)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import signal
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +17,19 @@ from typing import Any
 from django.db import connection, transaction
 
 from agents import journal, live_config
+from agents.agent_lifecycle_hooks import END, POST, is_helper
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
-from scheduling import crash_loops, hot_reads, restarts, result_bus, runs, tellings
+from scheduling import (
+    crash_loops,
+    hot_reads,
+    launch,
+    phases,
+    restarts,
+    result_bus,
+    runs,
+    tellings,
+)
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
 from scheduling.result_dispatcher import deliveries_of
@@ -63,9 +73,14 @@ def apply(
     Returns how many runs ended. Happenings of another token, and ends of runs that
     are over, change nothing: a terminal state never changes.
     """
-    results = {h.uid: read_result(h.uid) for h in happenings if isinstance(h, Ended)}
     actor = f"node:{log.node.name}"
+    helpers = [h for h in happenings if is_helper(h.uid)]
+    if helpers:
+        happenings = [h for h in happenings if not is_helper(h.uid)]
+    results = {h.uid: read_result(h.uid) for h in happenings if isinstance(h, Ended)}
     with transaction.atomic():
+        if helpers:
+            phases.heard(helpers, actor=actor, now=now)
         seen = _seen([h.uid for h in happenings])
         mine = [h for h in happenings if h.uid in seen and h.token == seen[h.uid].token]
         _start([h for h in mine if isinstance(h, Started)], seen, actor, now)
@@ -120,7 +135,8 @@ def _start(
             run.state = S.RUNNING
         elif run.state == S.STOPPING:
             runs.note_started(run.id, facts)  # the stop came first; it goes on
-    runs.move_many(steps, before=S.STARTING, to=S.RUNNING, actor=actor, now=now)
+    moved = runs.move_many(steps, before=S.STARTING, to=S.RUNNING, actor=actor, now=now)
+    launch.lay_out(moved, POST)
 
 
 def _close(
@@ -215,12 +231,21 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     rows = Run.objects.select_related(
         "agent__current", "version", "occurrence", "schedule", "pinned_node"
     ).in_bulk([c.run.id for c in wanting])
+    clear_up(rows.values())
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
     Delivery.objects.bulk_create(
         [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)],
         ignore_conflicts=True,
     )
+
+
+def clear_up(ended: Iterable[Run]) -> None:
+    """Make due what comes after the end, and have what goes on beside it ended."""
+    hooked = [(run.pk, run.version.spec) for run in ended if run.version.spec["hooks"]]
+    phases.lay_out(hooked, END)
+    if hooked:
+        phases.call_on_commit()
 
 
 def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:

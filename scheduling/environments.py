@@ -25,6 +25,7 @@ from agents.executors.base import (
 )
 from agents.models import Node
 from scheduling import endings
+from scheduling.launch import Start
 from scheduling.models import Run
 from scheduling.supervisor import Supervisor, utc_now
 
@@ -40,11 +41,12 @@ class Environments:
         node: str,
         executors: Sequence[Executor],
         busy_elsewhere: Callable[[], Collection[str]],
+        prepare: Callable[[Start], None],
     ) -> None:
         """`busy_elsewhere` names runs that are STARTING and rightly not known to an
-        executor yet."""
+        executor yet, and helpers of hooks; `prepare` starts a run with hooks."""
         self.node, self.executors = node, executors
-        self.busy_elsewhere = busy_elsewhere
+        self.busy_elsewhere, self.prepare = busy_elsewhere, prepare
         self.of = {name: ex for ex in executors for name in ex.environments}
         self.supervisors: dict[str, Supervisor] = {}
         self.threads: list[threading.Thread] = []
@@ -89,7 +91,7 @@ class Environments:
             if executor.name in self.supervisors or self.stopping:
                 return
             supervisor = Supervisor(
-                self.node, executor, self.busy_elsewhere, self.start_again
+                self.node, executor, self.busy_elsewhere, self.start_all
             )
             self.supervisors[executor.name] = supervisor
             thread = threading.Thread(
@@ -136,8 +138,22 @@ class Environments:
             except ExecutorError as down:
                 log.warning("the executor did not hear", extra={"why": str(down)})
 
-    def start_again(self, specs: Sequence[LaunchSpec]) -> None:
-        self.start(specs, now=utc_now())
+    def start_all(self, starts: Sequence[Start]) -> None:
+        """Start programs; those with hooks go through them first."""
+        plain = [start.spec for start in starts if not start.is_hooked]
+        self.start(plain, now=utc_now())
+        for start in starts:
+            if start.is_hooked:
+                self.prepare(start)
+
+    def begin(self, spec: LaunchSpec) -> None:
+        """Start one program that is no run's own. Raises ExecutorError."""
+        self._start(spec.environment, [spec])
+
+    def end(self, environment: str, uid: str) -> None:
+        """End one that is no run's own, at once. Raises ExecutorError."""
+        if environment in self.of:
+            self.of[environment].stop(uid, grace_s=0)
 
     def _start(self, environment: str, batch: Sequence[LaunchSpec]) -> None:
         if environment not in self.of:

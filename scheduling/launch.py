@@ -15,11 +15,10 @@ from typing import Any
 
 from django.db import transaction
 
-from agents import live_config, names
-from agents.agent_lifecycle_hooks import Hook
+from agents import agent_lifecycle_hooks, live_config, names
 from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.models import Agent
-from scheduling import given, hot_reads, runs, this_node
+from scheduling import given, hot_reads, phases, runs, this_node
 from scheduling.batch_sql import iso
 from scheduling.models import Run
 from scheduling.run_folders import folder_of, work_name
@@ -31,7 +30,7 @@ S = RunState
 RUN, AGENT = Run._meta.db_table, Agent._meta.db_table
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COLUMNS = (
-    *("uid", "token", "occurrence_key", "due_at", "version_id"),
+    *("id", "uid", "token", "occurrence_key", "due_at", "version_id"),
     *("attempt", "params", "timeout_s", "parent_id", "devices", "ports"),
 )
 BEYOND_ANSWER = COLUMNS[-6:]  # what a move does not tell of a run anyway
@@ -44,11 +43,17 @@ FROM {RUN} p JOIN {AGENT} a ON a.id = p.agent_id
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A program to start, and the hooks to go through before it."""
+    """A program to start, and the hooks of its agent."""
 
+    run_id: int
     spec: LaunchSpec
-    pre_start: tuple[Hook, ...] = ()
+    hooks: Mapping[str, Any]
     is_probed: bool = False  # for readiness or liveness, from its start on
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether something comes before the program."""
+        return agent_lifecycle_hooks.PRE in self.hooks
 
 
 def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list[Start]:
@@ -66,7 +71,17 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
             now=now,
             also_answer=BEYOND_ANSWER,
         )
+        lay_out(moved, agent_lifecycle_hooks.PRE)
     return started_from(sorted(moved, key=lambda run: run["id"]), node=node)
+
+
+def lay_out(moved: Sequence[Mapping[str, Any]], when: str) -> None:
+    """Make the hooks of a phase due for runs that just moved there."""
+    specs = hot_reads.specs({run["version_id"] for run in moved})
+    hooked = {pk: spec for pk, spec in specs.items() if when in spec["hooks"]}
+    if hooked:
+        mine = [run for run in moved if run["version_id"] in hooked]
+        phases.lay_out([(run["id"], hooked[run["version_id"]]) for run in mine], when)
 
 
 def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
@@ -88,7 +103,12 @@ def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
         row["spec"], row["peers"] = specs[row["version_id"]], peers
         row["parent"] = parents.get(row["parent_id"])
     return [
-        Start(spec_of(row, node=node), pre_start_of(row), is_probed(row["spec"]))
+        Start(
+            row["id"],
+            spec_of(row, node=node),
+            row["spec"]["hooks"],
+            is_probed(row["spec"]),
+        )
         for row in rows
     ]
 
@@ -104,11 +124,6 @@ def parents_of(ids: Collection[int]) -> dict[int, tuple[str, str, str | None]]:
     said, parameter = hot_reads.among("p.id", ids)
     found = hot_reads.rows(f"{PARENTS} WHERE {said}", [parameter])
     return {pk: (uid, agent, result) for pk, uid, agent, result in found}
-
-
-def pre_start_of(row: Mapping[str, Any]) -> tuple[Hook, ...]:
-    steps = row["spec"]["hooks"].get("pre_start", ())
-    return tuple(Hook(tuple(step["run"]), step["timeout_s"]) for step in steps)
 
 
 def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:

@@ -254,7 +254,7 @@ class Phase(models.Model):
     when = models.CharField(max_length=16)  # pre_start, post_start, on_shutdown
     number = models.PositiveSmallIntegerField()  # in the order of the definition
     name = models.CharField(max_length=80)  # "preload", "warm-up", "archive", a command
-    started_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)  # None while it is due
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(  # "" while it goes on
         max_length=8,
@@ -267,6 +267,11 @@ class Phase(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["run", "when", "number"], name="one_row_per_phase"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["run"], name="phase_open", condition=Q(ended_at__isnull=True)
             )
         ]
 

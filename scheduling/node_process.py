@@ -19,14 +19,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from redis import RedisError
 
 from agents import live_config, redis
-from agents.executors.base import Executor, ExecutorError, LaunchSpec
-from scheduling import hooked_starts, launch, node_checks, nodes
+from agents.executors.base import Executor, ExecutorError
+from scheduling import launch, node_checks, nodes
 from scheduling.environments import Environments
 from scheduling.health import Health
+from scheduling.hook_runs import HookRuns
 from scheduling.supervisor import utc_now
 
 log = logging.getLogger(__name__)
@@ -51,9 +53,13 @@ class NodeProcess:
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []
         self.looker = ThreadPoolExecutor(1, thread_name_prefix="environments")
-        self.hooks = hooked_starts.HookedStarts(name, self.start_one)
+        cache = settings.VAR / "cache" / name
+        self.hooks = HookRuns(name, self.loop, self.in_thread, utc_now, cache)
         self.health = Health(name, self.in_thread, utc_now)
-        self.here = Environments(name, executors, self.hooks.under_way)
+        self.here = Environments(
+            name, executors, self.hooks.under_way, self.hooks.begin
+        )
+        self.hooks.programs = self.here
         self.checks = node_checks.NodeChecks(name)
         self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
         self.look_around = asyncio.Event()
@@ -66,6 +72,7 @@ class NodeProcess:
 
     def stop(self) -> None:
         """Stop working; programs go on."""
+        self.hooks.stop()
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
@@ -79,11 +86,7 @@ class NodeProcess:
         for start in starts:
             if start.is_probed:
                 self.health.watch(start.spec.uid)
-        plain = [start.spec for start in starts if not start.pre_start]
-        self.here.start(plain, now=now)
-        for start in starts:
-            if start.pre_start:
-                self.hooks.begin(start, self.loop)
+        self.here.start_all(starts)
 
     def look_and_launch(self, batch: Sequence[tuple[int, int]]) -> None:
         """The same for runs that require something, once it has been looked for again.
@@ -101,21 +104,19 @@ class NodeProcess:
         except Exception:
             log.exception("a launch failed", extra={"runs": [pk for pk, _ in batch]})
 
-    def start_one(self, spec: LaunchSpec) -> None:
-        self.here.start([spec], now=utc_now())
-
     def run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.parts = [
             self.loop.create_task(self.forever(part))
             for part in (
-                *(self.listen, self.beat, self.look),
-                *(self.check, self.health.turn),
+                *(self.listen, self.beat, self.look, self.check),
+                *(self.go_through_hooks, self.health.turn),
             )
         ]
         ended = asyncio.gather(*self.parts, return_exceptions=True)
         self.loop.run_until_complete(ended)
-        if not asyncio.all_tasks(self.loop):  # hooks under way end with the process
+        self.loop.run_until_complete(self.hooks.leave())
+        if not asyncio.all_tasks(self.loop):
             self.loop.close()
 
     def end_parts(self) -> None:
@@ -167,7 +168,7 @@ class NodeProcess:
         now = utc_now()
         for beat in self.beats:
             beat(self.name, now)
-        return live_config.current().heartbeat_interval_s
+        return heartbeat_s()
 
     async def look(self) -> None:
         """See what the engines offer, in a thread of its own: one that hangs must
@@ -177,7 +178,7 @@ class NodeProcess:
 
     def look_once(self) -> float:
         self.here.look(now=utc_now())
-        return live_config.current().heartbeat_interval_s
+        return heartbeat_s()
 
     async def check(self) -> None:
         """See what waiting runs require, every few seconds and when one was queued."""
@@ -193,9 +194,17 @@ class NodeProcess:
             close_old_connections()  # this thread's own
             raise
 
+    async def go_through_hooks(self) -> None:
+        await self.hooks.watch(heartbeat_s)
+
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""
         return await self.loop.run_in_executor(self.database, work)
+
+
+def heartbeat_s() -> float:
+    """Seconds between two looks at what nobody told of. Reads the database."""
+    return live_config.current().heartbeat_interval_s
 
 
 def end_with_any_thread() -> None:

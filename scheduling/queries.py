@@ -151,7 +151,7 @@ RUN_COLUMNS = (
     *("oom_killed", "priority", "node__name", "attempt", "occurrence_key"),
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
-    *("state_since", "depth", "retry_of__uid", "version_id"),
+    *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
     *("ready_at", "progress", "status_text"),
 )
 
@@ -161,7 +161,8 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
     scheduled = "@" in row["occurrence_key"]
     plain = (
         *("uid", "state", "reason", "exit_code", "signal", "oom_killed", "attempt"),
-        *("due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
+        *("due_at", "queued_at", "admitted_at", "starting_at"),
+        *("started_at", "ended_at"),
         *("cpu_seconds", "peak_memory_bytes", "requested_by", "state_since"),
         *("progress", "status_text"),
     )

@@ -16,10 +16,12 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import QuerySet
 
-from agents.executors.base import Executor, ExecutorError, LaunchSpec
+from agents.agent_lifecycle_hooks import is_helper
+from agents.executors.base import Executor, ExecutorError
 from agents.models import Node, NodeLog
-from scheduling import endings, launch, live_runs
+from scheduling import endings, launch, live_runs, phases
 from scheduling.endings import SEEN, Close, seen_of
+from scheduling.launch import Start
 from scheduling.models import Run
 from scheduling.run_state import RunState
 
@@ -44,10 +46,11 @@ class Supervisor:
         node: str,
         executor: Executor,
         busy_elsewhere: Callable[[], Collection[str]],
-        start: Callable[[Sequence[LaunchSpec]], None],
+        start: Callable[[Sequence[Start]], None],
     ) -> None:
         """`busy_elsewhere` names the runs whose hooks are under way: STARTING, and
-        rightly not known to the executor yet. `start` asks for programs again."""
+        rightly not known to the executor yet; and the helpers of hooks. `start` asks
+        for programs again."""
         self.executor = executor
         self.node = Node.objects.get(name=node)
         self.log, _ = NodeLog.objects.select_related("node").get_or_create(
@@ -108,7 +111,7 @@ class Supervisor:
         self.stop_pending()
         self.ask_again([u for u in silent if before[u] == S.STARTING], now)
         self.close_gone(begun, now)
-        self.end_strays(set(alive) - set(before))
+        self.end_strays(set(alive) - set(before) - set(hooks))
 
     def live(self) -> QuerySet[Run]:
         mine = self.executor.environments
@@ -128,8 +131,7 @@ class Supervisor:
             starting_at__lt=now - timedelta(seconds=UNHEARD_S),
         )
         if ids := list(unheard.values_list("pk", flat=True)):
-            starts = launch.starts(ids, node=self.node.name)
-            self.start([start.spec for start in starts])
+            self.start(launch.starts(ids, node=self.node.name))
 
     def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""
@@ -150,7 +152,8 @@ class Supervisor:
         if not uids:
             return
         live = live_runs.programs().filter(uid__in=uids)
-        for uid in set(uids) - set(live.values_list("uid", flat=True)):
+        helpers = phases.with_open_step(filter(is_helper, uids))
+        for uid in set(uids) - set(live.values_list("uid", flat=True)) - helpers:
             log.warning(
                 "ending a program that belongs to no live run", extra={"run": uid}
             )

@@ -67,6 +67,11 @@ class LaunchSpec:
     gpus: tuple[str, ...] = ()  # ids of the devices this run may use
     watchdog_s: float | None = None  # silent for longer on NOTIFY_SOCKET, it is ended
     watchdog_waits: bool = False  # until the program has said that it is ready
+    work: Path | None = None  # where it works; None: in work/ of its own folder
+
+    @property
+    def work_folder(self) -> Path:
+        return self.work or self.folder / "work"
 
 
 @dataclass(frozen=True, slots=True)

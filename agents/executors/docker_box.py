@@ -48,7 +48,9 @@ class Status:
     peak_bytes: int | None = None
 
 
-def prepare(folder: Path, token: int, user: tuple[int, int], most_bytes: int) -> None:
+def prepare(
+    folder: Path, token: int, user: tuple[int, int], most_bytes: int, *, work: Path
+) -> None:
     """Make what the container sees, writable for its user and nobody else. What is
     there of this attempt stays as it is."""
     owned = user if os.geteuid() == 0 else None
@@ -58,13 +60,13 @@ def prepare(folder: Path, token: int, user: tuple[int, int], most_bytes: int) ->
         _make(status_path(folder, token), os.O_EXCL, owned, b" " * 255 + b"\n")
     if not control_path(folder, token).exists():
         write_control(folder, token, 0, most_bytes)
-    work = os.open(folder / "work", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    place = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        os.fchmod(work, 0o700)
+        os.fchmod(place, 0o700)
         if owned:
-            os.fchown(work, *owned)
+            os.fchown(place, *owned)
     finally:
-        os.close(work)
+        os.close(place)
 
 
 def status_path(folder: Path, token: int) -> Path:

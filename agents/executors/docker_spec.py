@@ -213,7 +213,8 @@ def _own_mounts(spec: LaunchSpec, init: Path, voice: str) -> list[Mount]:
         mount("init", init, read_only=True),
         mount("status", docker_box.status_path(folder, spec.token)),
         mount("control", docker_box.control_path(folder, spec.token), read_only=True),
-        *(mount(name, folder / name) for name in ("out", "err", "work")),
+        *(mount(name, folder / name) for name in ("out", "err")),
+        mount("work", spec.work_folder),
         *([mount("notify", Path(voice), read_only=True)] if voice else []),
     ]
 
@@ -229,7 +230,7 @@ def container_config(spec: LaunchSpec, rules: Rules, command: Sequence[str]) -> 
         "image": spec.container.image,
         "entrypoint": [docker_box.INIT, str(limit_ms), str(int(grace_s * 1000))],
         "command": list(command),
-        "environment": docker_box.environment(spec.env, spec.folder / "work", name),
+        "environment": docker_box.environment(spec.env, spec.work_folder, name),
         "user": f"{uid}:{gid}",
         "working_dir": spec.container.workdir or docker_box.WORK,
         "labels": {NODE: rules.node, UID: spec.uid, TOKEN: str(spec.token)},

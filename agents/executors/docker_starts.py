@@ -136,7 +136,10 @@ class Starts:
         fence = str(self.log.folder / "attempt")
         spawn.mark_attempt(folder, spec.token, fence=fence, durable=self.durable)
         user = docker_spec.user_of(spec)
-        docker_box.prepare(spec.folder, spec.token, user, spec.limits.output_bytes)
+        most_bytes = spec.limits.output_bytes
+        docker_box.prepare(
+            spec.folder, spec.token, user, most_bytes, work=spec.work_folder
+        )
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())

@@ -15,7 +15,7 @@ from agents.executors import children, sandbox
 from agents.executors.held import Run
 from agents.executors.jail_init import Refused
 from agents.executors.sandbox import Tool
-from agents.executors.spawn import STREAMS
+from agents.executors.spawn import streams_of, work_of
 
 UP_WITHIN_S = 30.0  # it takes 0.02; a busy machine may take longer
 PROBE_WITHIN_S = 10.0
@@ -121,7 +121,7 @@ class Jails:
             raise Refused(f"no jail could be made: {error}") from None
 
     def _spawn(self, tool: Tool, run: Run, spec: dict[str, Any]) -> int:
-        work = f"{spec['folder']}/work"
+        work = work_of(spec)
         seen = sandbox.binds(tool, spec, self.folder)
         if tool.is_root:
             os.chown(work, sandbox.USER, sandbox.USER, follow_symlinks=False)
@@ -149,11 +149,19 @@ class Jails:
                 options = ["--config", f"/proc/self/fd/{fds[-1]}"]
             else:
                 options = sandbox.bwrap_options(tool, spec, seen)
-            return _spawn_tool(tool, [*options, "--", *command], work, run, fds)
+            streams = streams_of(spec)
+            return _spawn_tool(
+                tool, [*options, "--", *command], work, run, streams, fds
+            )
 
 
 def _spawn_tool(
-    tool: Tool, options: list[str], work: str, run: Run, fds: list[int]
+    tool: Tool,
+    options: list[str],
+    work: str,
+    run: Run,
+    streams: list[Any],
+    fds: list[int],
 ) -> int:
     """Nothing of the run's environment reaches what runs outside the jail."""
     os.chdir(work)
@@ -165,7 +173,7 @@ def _spawn_tool(
             setsid=True,
             setsigmask=(),
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            file_actions=[*STREAMS, *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds)],
+            file_actions=[*streams, *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds)],
         )
     finally:
         os.chdir("/")

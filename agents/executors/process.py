@@ -309,8 +309,10 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
     if spec.environment not in ProcessExecutor.environments:
         raise BadSpec(f"not an environment of the holder: {spec.environment}")
     container = spec.container
+    elsewhere = {"work": str(spec.work)} if spec.work else {}
     return {
         **_limits(spec.limits),
+        **elsewhere,
         "uid": spec.uid,
         "token": spec.token,
         "argv": list(spec.argv),

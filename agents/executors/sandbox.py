@@ -134,7 +134,7 @@ def binds(tool: Tool, spec: dict[str, Any], node: str) -> list[Bind]:
     if "notify" in spec:
         found.append(Bind(spec["notify"], f"{OURS}/notify"))
     asked = asked_for(spec["mounts"], node)
-    work = f"{spec['folder']}/work"
+    work = spec.get("work") or f"{spec['folder']}/work"
     asked.append(Bind(work, work, read_only=False))
     return found + sorted(asked, key=lambda bind: bind.target.count("/"))
 

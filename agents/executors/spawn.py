@@ -105,9 +105,26 @@ def left_traces(folder: str, token: int) -> bool:
     return attempts == [f"attempt-{token}"] and os.path.exists(f"{folder}/out")
 
 
+def work_of(spec: dict[str, Any]) -> str:
+    """Where it works: in work/ of its own folder, unless it is told another place."""
+    return spec.get("work") or f"{spec['folder']}/work"
+
+
+def streams_of(spec: dict[str, Any]) -> list[Any]:
+    """Where its streams go, as seen from where it works."""
+    if "work" not in spec:
+        return STREAMS
+    out, err = (f"{spec['folder']}/{name}" for name in ("out", "err"))
+    return [
+        STREAMS[0],
+        (os.POSIX_SPAWN_OPEN, 1, out, WRITE, 0o600),
+        (os.POSIX_SPAWN_OPEN, 2, err, WRITE, 0o600),
+    ]
+
+
 def spawn(spec: dict[str, Any], name: str) -> int:
     """Start the program in its folder and return its pid. Raises Refused."""
-    work = f"{spec['folder']}/work"
+    work = work_of(spec)
     env = {**spec["env"], "KOS_RUN": name}
     try:
         program = find_program(spec["argv"][0] if spec["argv"] else "", env, work)
@@ -121,7 +138,7 @@ def spawn(spec: dict[str, Any], name: str) -> int:
             setsid=True,
             setsigmask=(),
             setsigdef=DEFAULTS,
-            file_actions=STREAMS,
+            file_actions=streams_of(spec),
         )
     except OSError as error:
         raise Refused(explain(error, spec["argv"][0])) from None
@@ -153,7 +170,8 @@ def _spawn_as(
     except KeyError:
         raise Refused(f"no such user: {user}") from None
     groups = os.getgrouplist(user, entry.pw_gid)
-    out, err = (os.open(f"../{name}", WRITE, 0o600) for name in ("out", "err"))
+    folder = spec["folder"] if "work" in spec else ".."
+    out, err = (os.open(f"{folder}/{name}", WRITE, 0o600) for name in ("out", "err"))
     try:
         for name in (spec["folder"], "."):
             os.chown(name, entry.pw_uid, entry.pw_gid)

@@ -41,6 +41,7 @@ FACTS: dict[str, tuple[type, ...]] = {
     "token": (int,),
     "argv": (list,),
     "folder": (str,),
+    "work": (str,),
     "env": (dict,),
     **LIMITS,
     "time_limit_s": (int, float, type(None)),
@@ -59,7 +60,7 @@ FACTS: dict[str, tuple[type, ...]] = {
 
 def check(spec: dict[str, Any]) -> None:
     """Raises TypeError or KeyError for what could trip us later."""
-    check_kinds(spec, FACTS)
+    check_kinds({"work": "", **spec}, FACTS)
     if not spec["uid"].isascii() or len(spec["uid"].split()) != 1:
         raise TypeError(f"not a uid: {spec['uid']!r}")
 

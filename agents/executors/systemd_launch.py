@@ -29,7 +29,7 @@ def check(spec: LaunchSpec) -> None:
 
 def program_of(spec: LaunchSpec) -> str:
     """The program's absolute path. Raises Refused where it cannot be started."""
-    work = f"{spec.folder}/work"
+    work = str(spec.work_folder)
     name = spec.argv[0] if spec.argv else ""
     found = os.path.join(work, find_program(name, dict(spec.env), work))
     _check_strings(spec.argv, "argument")
@@ -73,7 +73,7 @@ def hand_over(spec: LaunchSpec, user: str | None) -> None:
         entry = pwd.getpwnam(user)
     except KeyError:
         raise Refused(f"no such user: {user}") from None
-    for name in (spec.folder, spec.folder / "work"):
+    for name in (spec.folder, spec.work_folder):
         os.chown(name, entry.pw_uid, entry.pw_gid)
 
 

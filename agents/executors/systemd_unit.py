@@ -90,7 +90,7 @@ class Launch:
 
     @property
     def work(self) -> str:
-        return f"{self.spec.folder}/work"
+        return str(self.spec.work_folder)
 
     @property
     def record(self) -> str:

@@ -52,7 +52,7 @@ class Engine(Here):
 def here(now, monkeypatch) -> Iterator[Environments]:
     nodes.register("n1", now=now, facts=FACTS)
     monkeypatch.setattr(environments, "TRY_AGAIN_S", 0.0)
-    found = Environments("n1", [Plain(), Engine()], lambda: ())
+    found = Environments("n1", [Plain(), Engine()], lambda: (), prepare=lambda _: None)
     yield found
     found.stop(5)
 

@@ -151,6 +151,37 @@ def test_a_script_of_ones_own_runs_in_a_sandbox(fleet: Product, tmp_path: Path) 
     assert fleet.output(uid) == "as 65534\nmine\n"
 
 
+def test_hooks_run_where_their_program_runs(fleet: Product, tmp_path: Path) -> None:
+    """They share its work folder, its user and its walls."""
+    outside = tmp_path / "outside"
+    outside.touch()
+    seen = f"test -e {outside} && echo open || echo walled"
+    hooks = [
+        {"when": when, "run": ["/bin/sh", "-c", script]}
+        for when, script in (
+            ("pre-start", f"({seen}; id -u) >>told; test -z ${{KOS_HOOK#pre-start/1}}"),
+            ("post-start", "touch go"),
+            ("on-shutdown", f"({seen}; id -u; echo $KOS_RUN_STATE) >>told"),
+        )
+    ]
+    waits = "id -u >>told; while [ ! -e go ]; do sleep 0.1; done; cat told"
+    agents = in_each(fleet, "hooked", waits, hooks=hooks)
+    for environment, agent in agents.items():
+        (uid,) = fleet.spawn(agent)
+        run = fleet.wait_for_end(uid, timeout_s=60)
+        assert run["state"] == "succeeded", (environment, run["reason"])
+
+        def outcomes(uid: str = uid) -> list[str]:
+            return [step["outcome"] for step in fleet.run(uid)["phases"]]
+
+        wait_for(lambda: outcomes() == ["done"] * 3, timeout_s=30)
+        own = environment in ("sandbox", "docker")
+        user, walls = ("65534", "walled") if own else ("0", "open")
+        told = (fleet.var / "runs" / uid[:2] / uid / "work" / "told").read_text()
+        wanted = [walls, user, user, walls, user, "succeeded"]
+        assert told.split() == wanted, environment
+
+
 def test_a_missing_program_is_named_everywhere(fleet: Product) -> None:
     for environment in ENVIRONMENTS:
         own = {"docker": IN_DOCKER} if environment == "docker" else {}

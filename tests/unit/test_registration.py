@@ -77,7 +77,8 @@ def test_short_forms_are_widened() -> None:
         {"agent": "c", "on": "failure"},
     ]
     assert spec["ports"] == {"8080": [8080, 8080], "9000-9010": [9000, 9010]}
-    assert spec["hooks"] == {"pre_start": [{"run": ["/bin/true"], "timeout_s": 60.0}]}
+    step = {"run": ["/bin/true"], "timeout_s": 60.0, "on_failure": "fail"}
+    assert spec["hooks"] == {"pre_start": [step]}
 
 
 def test_a_persistent_agent_is_restarted_always_unless_it_says_otherwise() -> None:

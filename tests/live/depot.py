@@ -1,0 +1,59 @@
+"""A loopback server of files for tests: it counts, and answers when it is let."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Depot(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.asked: Counter[str] = Counter()
+        self.gate = threading.Event()  # shut: half of each file, then silence
+        self.gate.set()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Depot
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        self.server.asked[name] += 1
+        data = self.server.files.get(name)
+        if data is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        half = len(data) // 2
+        self.wfile.write(data[:half])
+        self.wfile.flush()
+        self.server.gate.wait(60)
+        self.wfile.write(data[half:])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def open_depot() -> Iterator[Depot]:
+    depot = Depot()
+    thread = threading.Thread(target=depot.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield depot
+    finally:
+        depot.gate.set()
+        depot.shutdown()
+        depot.server_close()
