@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents import live_config, names
+from agents import live_config, names, web_targets
 from agents.errors import Forbidden, Invalid
 
 UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the node
@@ -20,18 +20,26 @@ UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the n
 @dataclass(frozen=True, slots=True)
 class Rules:
     """An empty `run_as_users` is nobody, an empty `mount_roots` nothing, an empty
-    `entry_roots` any folder."""
+    `file_roots` nowhere, an empty `entry_roots` any folder."""
 
     run_as_users: tuple[str, ...] = ()
     entry_roots: tuple[str, ...] = ()
     mount_roots: tuple[str, ...] = ()
+    file_roots: tuple[str, ...] = ()
+    private_targets: bool = False
 
 
 def configured_rules(*, is_admin: bool) -> Rules:
     """The configuration's rules; only an admin may name another user to run as."""
     config = live_config.current()
     users = config.security.run_as_users if is_admin else ()
-    return Rules(users, config.paths.entry_roots, config.paths.mount_roots)
+    return Rules(
+        users,
+        config.paths.entry_roots,
+        config.paths.mount_roots,
+        config.results.file_roots,
+        config.results.allow_private_targets,
+    )
 
 
 def may_unsandboxed(role: str) -> bool:
@@ -62,6 +70,7 @@ def check_allowed(
             raise _forbidden("exec_env", f"only an admin may define {env} agents")
         _check_program(spec["entry_point"], rules)
     _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
+    _check_results(spec.get("results", ()), rules)
     user = spec["run_as"]
     if user and user not in rules.run_as_users:
         allowed = ", ".join(rules.run_as_users) or "nobody"
@@ -90,3 +99,18 @@ def _check_mounts(mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
         roots = ", ".join(rules.mount_roots) or "no folder at all"
         said = f"what is mounted must be under {roots} (paths.mount_roots)"
         raise _forbidden(f"docker.mounts.{number}.source", said)
+
+
+def _check_results(results: Sequence[Mapping[str, Any]], rules: Rules) -> None:
+    """What can be seen of a target before anything is sent there."""
+    for number, result in enumerate(results, 1):
+        url, path = result.get("webhook"), result.get("file")
+        if url is not None:
+            private = rules.private_targets
+            if said := web_targets.literal_refusal(url, allow_private=private):
+                said = f"item {number}, webhook: {said}"
+                raise Invalid(f"results: {said}", {"results": [said]})
+        if path is not None and not names.is_under(path, rules.file_roots):
+            roots = ", ".join(rules.file_roots) or "no folder at all"
+            said = f"item {number}, file: must be under {roots} (results.file_roots)"
+            raise _forbidden("results", said)

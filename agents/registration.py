@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from agents.definition import Definition
 from agents.definition_parts import Docker
+from agents.definition_results import stored_results, stored_secrets
 from agents.errors import Invalid
 from agents.quantities import (
     format_bandwidth,
@@ -152,7 +153,9 @@ def normalised(d: Definition) -> dict[str, Any]:
             **_in_seconds(d.restart_backoff.model_dump()),
         },
         "grace_s": d.grace_period,
-        "secrets": list(d.secrets),
+        "secrets": stored_secrets(d.secrets),
+        "results": stored_results(d.results),
+        "artefacts": d.artefacts,
         "run_as": d.run_as,
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
@@ -222,6 +225,8 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "bandwidth": spec["bandwidth_bps"] and format_bandwidth(spec["bandwidth_bps"]),
         "ports": _ports(spec["ports"]),
         **{key: spec[key] for key in also},
+        "results": spec.get("results", []),  # not in definitions of before
+        "artefacts": spec.get("artefacts", False),
         "hooks": [
             {
                 "when": phase.replace("_", "-"),
