@@ -19,10 +19,10 @@ from django.db import connection, transaction
 from agents import live_config
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
-from scheduling import hot_reads, restarts, runs
+from scheduling import confidential, hot_reads, restarts, runs
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
-from scheduling.result_dispatcher import deliveries_of
+from scheduling.result_dispatcher import deliveries_of, send_on_commit
 from scheduling.run_folders import read_result
 from scheduling.run_state import FINAL, RunState
 from scheduling.runs import Step
@@ -209,10 +209,10 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     ).in_bulk([c.run.id for c in wanting])
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
-    Delivery.objects.bulk_create(
-        [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)],
-        ignore_conflicts=True,
-    )
+    deliveries = [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)]
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    send_on_commit(deliveries)
+    confidential.take_back_on_commit(rows.values())
 
 
 def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,11 +18,13 @@ from django.db import transaction
 from agents import live_config, names
 from agents.agent_lifecycle_hooks import Hook
 from agents.executors.base import Container, LaunchSpec, Limits, Mount
+from agents.executors.given import SECRETS
 from agents.models import Agent
-from scheduling import hot_reads, runs
+from agents.secret_store import Missing
+from scheduling import confidential, hot_reads, runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
-from scheduling.run_folders import folder_of, work_name
+from scheduling.run_folders import artefacts_name, folder_of, work_name
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 
@@ -47,6 +49,7 @@ class Start:
 
     spec: LaunchSpec
     pre_start: tuple[Hook, ...] = ()
+    refused: str = ""  # why it cannot start at all
 
 
 def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list[Start]:
@@ -64,25 +67,44 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
             now=now,
             also_answer=BEYOND_ANSWER,
         )
-    return started_from(sorted(moved, key=lambda run: run["id"]), node=node)
+    rows = sorted(moved, key=lambda run: run["id"])
+    return started_from(rows, node=node, now=now)
 
 
-def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
+def starts(run_ids: Sequence[int], *, node: str, now: datetime) -> list[Start]:
     """What is to start for each of the runs, oldest first."""
     said, parameter = hot_reads.among("id", run_ids)
     found = hot_reads.rows(f"{STARTS} WHERE {said} ORDER BY id", [parameter])
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
-    return started_from(rows, node=node)
+    return started_from(rows, node=node, now=now)
 
 
-def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
+def started_from(
+    rows: Sequence[dict[str, Any]], *, node: str, now: datetime
+) -> list[Start]:
     """What is to start for rows of COLUMNS, in their order."""
     specs = hot_reads.specs({row["version_id"] for row in rows})
     parents = parents_of({row["parent_id"] for row in rows} - {None})
     for row in rows:
         row["spec"] = specs[row["version_id"]]
         row["parent"] = parents.get(row["parent_id"])
-    return [Start(spec_of(row, node=node), pre_start_of(row)) for row in rows]
+    return [start_of(row, node=node, now=now) for row in rows]
+
+
+def start_of(row: Mapping[str, Any], *, node: str, now: datetime) -> Start:
+    spec = spec_of(row, node=node)
+    if not confidential.wants_any(row["spec"]):
+        return Start(spec, pre_start_of(row))
+    try:
+        opened = confidential.opened(row["spec"], row["uid"], now=now)
+    except Missing as missing:
+        return Start(spec, refused=f"cannot start: {missing}")
+    container = spec.container
+    if container is not None and opened.registry_auth is not None:
+        container = replace(container, registry_auth=opened.registry_auth)
+    return Start(
+        replace(spec, given=opened.given, container=container), pre_start_of(row)
+    )
 
 
 def parents_of(ids: Collection[int]) -> dict[int, tuple[str, str, str | None]]:
@@ -153,7 +175,10 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_DUE_AT": iso(row["due_at"]) or "",
         "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
         "KOS_RESULT": f"{work}/result.json",
+        "KOS_ARTEFACTS": artefacts_name(uid),
     }
+    if spec.get("secrets"):
+        ours["KOS_SECRETS"] = f"{work}/{SECRETS}"
     if row["parent"]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
         ours["KOS_PARENT_RESULT"] = result or "null"

@@ -23,8 +23,9 @@ from redis import RedisError
 
 from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError, LaunchSpec
-from scheduling import hooked_starts, launch, nodes
+from scheduling import confidential, endings, hooked_starts, launch, nodes
 from scheduling.environments import Environments
+from scheduling.launch import Start
 from scheduling.supervisor import utc_now
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class NodeProcess:
         self, name: str, executors: Sequence[Executor], beats: Sequence[Beat]
     ) -> None:
         self.name = name
-        self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
+        told = (lambda node, now: nodes.beat(node, now=now), confidential.sweep)
+        self.beats = (*told, *beats)
         self.loop = asyncio.new_event_loop()
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []
@@ -66,12 +68,20 @@ class NodeProcess:
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
         once: runs with hooks are prepared in the loop and never hold up the others."""
-        starts = launch.begin(batch, node=self.name, now=now)
+        starts = self.startable(launch.begin(batch, node=self.name, now=now), now)
         plain = [start.spec for start in starts if not start.pre_start]
         self.here.start(plain, now=now)
         for start in starts:
             if start.pre_start:
                 self.hooks.begin(start, self.loop)
+
+    def startable(self, starts: Sequence[Start], now: datetime) -> list[Start]:
+        """Without those that lack what they need, which fail here and say so."""
+        for start in starts:
+            if start.refused:
+                uid, token = start.spec.uid, start.spec.token
+                endings.refuse(uid, token, start.refused, node=self.name, now=now)
+        return [start for start in starts if not start.refused]
 
     def start_one(self, spec: LaunchSpec) -> None:
         self.here.start([spec], now=utc_now())

@@ -175,7 +175,11 @@ def _row(w: Wanted, now: datetime) -> Run:
         memory_bytes=spec["memory_bytes"],
         gpus=spec["gpus"],
         may_follow=bool(
-            spec["kind"] == "persistent" or spec["cascades"] or spec["retries"]["limit"]
+            spec["kind"] == "persistent"
+            or spec["cascades"]
+            or spec["retries"]["limit"]
+            or spec.get("results")
+            or spec.get("secrets")  # which are taken away
         ),
         queue_class=queue_class(spec, priority, w.pinned_node),
         pinned_node=w.pinned_node,

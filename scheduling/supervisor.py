@@ -128,8 +128,11 @@ class Supervisor:
             starting_at__lt=now - timedelta(seconds=UNHEARD_S),
         )
         if ids := list(unheard.values_list("pk", flat=True)):
-            starts = launch.starts(ids, node=self.node.name)
-            self.start([start.spec for start in starts])
+            starts = launch.starts(ids, node=self.node.name, now=now)
+            self.start([start.spec for start in starts if not start.refused])
+            for spec, why in [(s.spec, s.refused) for s in starts if s.refused]:
+                node = self.node.name
+                endings.refuse(spec.uid, spec.token, why, node=node, now=now)
 
     def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""

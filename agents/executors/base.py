@@ -47,7 +47,18 @@ class Container:
     user: str | None = None  # None: an unprivileged one, never root
     workdir: str | None = None
     ports: Mapping[int, int] = field(default_factory=dict)  # inside -> on the machine
-    registry_auth: Mapping[str, str] | None = None  # {"username": …, "password": …}
+    registry_auth: Mapping[str, str] | None = field(default=None, repr=False)
+    # {"username": …, "password": …}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a run is given besides: secrets, and a folder for what it leaves. Never
+    kept by an executor, and never in what it prints."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)  # name -> text
+    artefacts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,7 @@ class LaunchSpec:
     container: Container | None = None  # docker only
     mounts: tuple[Mount, ...] = ()  # docker and sandbox
     gpus: tuple[str, ...] = ()  # ids of the devices this run may use
+    given: Given | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -303,7 +304,9 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
     if spec.environment not in ProcessExecutor.environments:
         raise BadSpec(f"not an environment of the holder: {spec.environment}")
     container = spec.container
+    given = {} if spec.given is None else {"given": asdict(spec.given)}
     return {
+        **given,
         **_limits(spec.limits),
         "uid": spec.uid,
         "token": spec.token,
