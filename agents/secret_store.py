@@ -56,6 +56,12 @@ def put(name: str, value: object, *, actor: str, now: datetime) -> tuple[Secret,
     return secret, created
 
 
+def check(name: str, value: object) -> None:
+    """Raises Invalid for what `put` would refuse."""
+    _name(name)
+    _value(value)
+
+
 def _past(held: Secret | None) -> list[str]:
     return [] if held is None else [held.sealed, *held.past][:KEPT_PAST]
 

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+from agents import secrets_admin  # noqa: F401 - registers them
 from agents.admin import AgentAdmin, ByRole, actor, pretty
 from agents.models import Agent
 from agents.priority import Priority
