@@ -69,12 +69,6 @@ class SecretAdmin(ByRole):
         saved, _ = secret_store.put(name, value, actor=by, now=now())
         obj.__dict__.update(saved.__dict__)
 
-    def log_addition(self, *args: Any, **kwargs: Any) -> None:
-        """Our journal tells of it."""
-
-    def log_change(self, *args: Any, **kwargs: Any) -> None:
-        """Our journal tells of it."""
-
     def render_change_form(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> Any:

@@ -235,12 +235,11 @@ def test_a_log_read_in_any_pieces_shows_the_same(make_agent, viewer) -> None:
     for _ in range(5):
         after, text, size = 0, "", 1
         while after < size:
-            limit = chance.randint(1, 60)
+            limit = chance.randint(2, 60)
             query = f"after={after}&limit={limit}&stream=out"
             told = viewer.get(f"{API}/runs/{run.uid}/logs/?{query}").json()["out"]
             text, after, size = text + told["text"], told["to"], told["size"]
-        assert VALUE[:4] not in text
-        assert text.replace("\ufffd", "").count("••••") == 40
+        assert text == "tokén=••••\n" * 40
 
 
 def test_a_live_log_never_shows_the_first_half_of_a_secret(make_agent) -> None:

@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SERVICES = ("runs", "firing", "moves", "schedules", "registry", "registry_api")
 SERVICES += ("timeline", "audit", "metrics", "prepared", "previews", "feasibility")
-SERVICES += ("apply", "import_crontab")
+SERVICES += ("apply", "import_crontab", "results", "secrets", "artefacts")
 
 
 class Server:
