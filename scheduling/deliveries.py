@@ -32,7 +32,7 @@ from scheduling.sinks.parcel import NotDelivered, Parcel
 log = logging.getLogger(__name__)
 EVERY_S = 5.0  # and at once when something is due
 AT_ONCE = 64
-ROUNDS = 4  # of one turn; then others of the queue come first
+ROUNDS = 2  # of one turn; then others of the queue come first
 LEASE_FACTOR = 3  # times the time of one attempt
 ACTOR = "worker"
 

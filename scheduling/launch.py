@@ -21,6 +21,7 @@ from agents.executors.base import Container, LaunchSpec, Limits, Mount
 from agents.executors.given import SECRETS
 from agents.models import Agent
 from agents.secret_store import Missing
+from agents.secret_uses import uses_of
 from scheduling import confidential, hot_reads, runs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
@@ -177,7 +178,7 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_RESULT": f"{work}/result.json",
         "KOS_ARTEFACTS": artefacts_name(uid),
     }
-    if spec.get("secrets"):
+    if any(use.form == "file" for use in uses_of(spec)):
         ours["KOS_SECRETS"] = f"{work}/{SECRETS}"
     if row["parent"]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]

@@ -92,8 +92,11 @@ class Pieces:
         self.pieces = artefacts.pieces(file, 0, file.size)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await asyncio.to_thread(next, self.pieces, b""):
-            yield piece
+        try:
+            while piece := await asyncio.to_thread(next, self.pieces, b""):
+                yield piece
+        finally:  # a client that goes away in the middle leaves nothing open
+            self.close()
 
     def close(self) -> None:
         self.file.close()
