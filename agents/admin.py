@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     class TabularInline(admin.TabularInline[Any, Any]):
         pass
 
-    class ModelForm(forms.ModelForm[Agent]):
+    class ModelForm(forms.ModelForm[Any]):
         pass
 
 elif apps.is_installed("unfold"):

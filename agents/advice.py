@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents import secret_store
 from agents.models import Agent, Node
 from agents.quantities import format_cpu, format_memory
 from agents.registration import circle_through
@@ -25,6 +26,7 @@ def warnings_of(agent: Agent) -> list[str]:
         *_assumptions(spec),
         *_placement(spec, list(Node.objects.all())),
         *_triggers(spec),
+        *(f"there is no secret named {n} yet" for n in secret_store.missing_of(spec)),
     ]
 
 

@@ -148,6 +148,7 @@ def helper(
         time_limit_s=time_limit_s,
         grace_s=min(spec.grace_s, GRACE_S),
         container=spec.container and replace(spec.container, ports={}),
+        given=None,
         mounts=mounts,
         gpus=() if step.when == END else spec.gpus,
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents import live_config, names
+from agents import live_config, names, web_targets
 from agents.errors import Forbidden, Invalid
 
 UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the node
@@ -27,6 +27,8 @@ class Rules:
     mount_roots: tuple[str, ...] = ()
     preload_roots: tuple[str, ...] = ()
     archive_roots: tuple[str, ...] = ()
+    file_roots: tuple[str, ...] = ()
+    private_targets: bool = False
 
 
 def configured_rules(*, is_admin: bool) -> Rules:
@@ -40,6 +42,8 @@ def configured_rules(*, is_admin: bool) -> Rules:
         paths.mount_roots,
         paths.preload_roots,
         paths.archive_roots,
+        config.results.file_roots,
+        config.results.allow_private_targets,
     )
 
 
@@ -72,6 +76,7 @@ def check_allowed(
         _check_program(spec["entry_point"], rules)
     _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
     _check_hooks(spec, rules)
+    _check_results(spec.get("results", ()), rules)
     user = spec["run_as"]
     if user and user not in rules.run_as_users:
         allowed = ", ".join(rules.run_as_users) or "nobody"
@@ -135,3 +140,18 @@ def _check_place(path: str, roots: tuple[str, ...], where: str, key: str) -> Non
     if not names.is_under(path, roots):
         allowed = ", ".join(roots) or "no folder at all"
         raise _forbidden("hooks", f"{where}: must be under {allowed} (paths.{key})")
+
+
+def _check_results(results: Sequence[Mapping[str, Any]], rules: Rules) -> None:
+    """What can be seen of a target before anything is sent there."""
+    for number, result in enumerate(results, 1):
+        url, path = result.get("webhook"), result.get("file")
+        if url is not None:
+            private = rules.private_targets
+            if said := web_targets.literal_refusal(url, allow_private=private):
+                said = f"item {number}, webhook: {said}"
+                raise Invalid(f"results: {said}", {"results": [said]})
+        if path is not None and not names.is_under(path, rules.file_roots):
+            roots = ", ".join(rules.file_roots) or "no folder at all"
+            said = f"item {number}, file: must be under {roots} (results.file_roots)"
+            raise _forbidden("results", said)

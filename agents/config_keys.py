@@ -14,24 +14,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agents import gpus
-from agents.config_values import (
-    address,
-    is_label,
+from agents.config_readers import (
+    boolean,
+    durations,
     is_root,
     is_user,
-    port_range,
+    number,
+    numbers,
+    percent,
+    seconds,
+    size,
     texts,
+    whole,
     word,
-    write_range,
 )
-from agents.quantities import (
-    QuantityError,
-    format_memory,
-    parse_duration,
-    parse_memory,
-    parse_percent,
-    shown,
-)
+from agents.config_values import address, is_label, port_range, write_range
+from agents.quantities import QuantityError, format_memory, parse_percent, shown
 
 Mode = Literal["fifo", "lifo", "priority"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -106,6 +104,21 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    allow_private_targets: bool = False  # webhooks to this machine and its networks
+    timeout_s: float = 10.0  # of one attempt, all of it
+    retries_s: tuple[float, ...] = (5, 30, 120, 600, 3600, 21_600)
+    file_roots: tuple[str, ...] = ()  # where results may be written; (): nowhere
+    stream_max_length: int = 10_000  # entries of one stream
+
+
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    max_bytes: int = 2**30  # of one run, all its files together
+    max_files: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerConfig:
     max_concurrent_agents: int = 12
     scheduler_mode: Mode = "priority"
@@ -123,6 +136,8 @@ class SchedulerConfig:
     preload: Preload = field(default_factory=Preload)
     archive: Archive = field(default_factory=Archive)
     security: Security = field(default_factory=Security)
+    results: Results = field(default_factory=Results)
+    artefacts: Artefacts = field(default_factory=Artefacts)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -195,52 +210,10 @@ def unknown(name: str) -> str:
     return f"unknown key {shown(name)}{hint}"
 
 
-def whole(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError
-        if not least <= value <= most:
-            raise ValueError
-        return value
-
-    return read
-
-
-def seconds(least_s: float, most_s: float) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        if isinstance(value, str) and value[-1:].isdigit():
-            raise TypeError  # "5": a number in quotes is a mistake
-        return parse_duration(value, least_s=least_s, most_s=most_s)
-
-    return read
-
-
-def number(value: float) -> float | int:
-    """5.0 is written 5."""
-    return int(value) if float(value).is_integer() else value
-
-
-def boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
 def mode(value: object) -> str:
     if not isinstance(value, str) or value not in MODES:
         raise ValueError
     return value
-
-
-def percent(fraction: float) -> str:
-    return f"{round(fraction * 100, 7):g}%"
-
-
-def size(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        return whole(least, most)(parse_memory(value, least=least))
-
-    return read
 
 
 YES_NO = "true or false"
@@ -411,6 +384,52 @@ KEYS: Mapping[str, Key] = table(
         "security.spawns_per_minute",
         "a whole number from 1 to 1000000",
         whole(1, 1_000_000),
+    ),
+    Key(
+        "results.allow_private_targets",
+        "results.allow_private_targets",
+        YES_NO,
+        boolean,
+    ),
+    Key(
+        "results.timeout",
+        "results.timeout_s",
+        "seconds from 0.5 to 60",
+        seconds(0.5, 60),
+        number,
+    ),
+    Key(
+        "results.retries",
+        "results.retries_s",
+        "a list of at most 20 durations from 0.1 seconds to 7 days",
+        durations(0.1, 7 * DAY_S, most=20),
+        numbers,
+    ),
+    Key(
+        "results.file_roots",
+        "results.file_roots",
+        "a list of absolute folders",
+        texts(is_root),
+        list,
+    ),
+    Key(
+        "results.stream_max_length",
+        "results.stream_max_length",
+        "a whole number from 1 to 10000000",
+        whole(1, 10_000_000),
+    ),
+    Key(
+        "artefacts.max_bytes",
+        "artefacts.max_bytes",
+        "an amount from 4096 bytes to 1TiB, such as 1GiB",
+        size(4096, 2**40),
+        format_memory,
+    ),
+    Key(
+        "artefacts.max_files",
+        "artefacts.max_files",
+        "a whole number from 1 to 100000",
+        whole(1, 100_000),
     ),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

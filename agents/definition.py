@@ -38,6 +38,15 @@ from agents.definition_parts import (
     widen_retries,
 )
 from agents.definition_places import Requirement, Requirements, parse_ports
+from agents.definition_results import (
+    MAX_RESULTS,
+    ResultItem,
+    SecretItem,
+    SecretUse,
+    no_twin_places,
+    no_twin_secrets,
+    not_in_env,
+)
 from agents.quantities import (
     parse_bandwidth,
     parse_cpu,
@@ -60,7 +69,6 @@ Policy = Literal["always", "on-failure", "never"]
 bounded = (FailFast(), Field(max_length=MAX_ITEMS))
 Label = Annotated[str, AfterValidator(names.label)]
 Tag = Annotated[str, AfterValidator(names.tag)]
-Secret = Annotated[str, AfterValidator(names.secret)]
 Labels = Annotated[list[Label], *bounded, AfterValidator(no_twins)]
 Grace = Annotated[
     float, BeforeValidator(partial(parse_duration, least_s=0, most_s=MAX_GRACE_S))
@@ -121,7 +129,14 @@ class Definition(Strict):
     restart: Policy | None = None
     restart_backoff: Annotated[Backoff, widen_backoff] = Backoff()
     grace_period: Grace = 10.0
-    secrets: Annotated[list[Secret], *bounded, AfterValidator(no_twins)] = []
+    secrets: Annotated[list[SecretItem], *bounded, AfterValidator(no_twin_secrets)] = []
+    results: Annotated[
+        list[ResultItem],
+        FailFast(),
+        Field(max_length=MAX_RESULTS),
+        AfterValidator(no_twin_places),
+    ] = []
+    artefacts: bool = False
     run_as: Annotated[str, AfterValidator(names.user)] | None = None
     readiness: Readiness | None = None
     liveness: Liveness | None = None
@@ -181,6 +196,13 @@ class Definition(Strict):
         if info.data.get("agent_id") in [c.agent for c in cascades]:
             raise ValueError("an agent that triggers itself would never end")
         return cascades
+
+    @field_validator("secrets")
+    @classmethod
+    def not_set_twice(
+        cls, uses: list[SecretUse], info: ValidationInfo
+    ) -> list[SecretUse]:
+        return not_in_env(uses, info.data.get("env", {}))
 
     @field_validator("retries")
     @classmethod

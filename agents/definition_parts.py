@@ -84,6 +84,7 @@ class Docker(Strict):
     user: Annotated[str, AfterValidator(names.container_user)] | None = None
     workdir: Annotated[str, AfterValidator(names.absolute)] | None = None
     pull: Literal["missing", "always", "never"] = "missing"
+    registry_secret: Annotated[str, AfterValidator(names.secret)] | None = None
 
     @field_validator("network")
     @classmethod

@@ -178,3 +178,22 @@ class ConfigOverride(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Secret(models.Model):
+    """A value by its name, sealed at rest. Only agents.secret_store touches it."""
+
+    name = models.CharField(max_length=64, unique=True)
+    sealed = models.TextField(editable=False)
+    past = models.JSONField(default=list, editable=False)  # earlier ones, newest first
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+    changed_at = models.DateTimeField()
+    changed_by = models.CharField(max_length=150)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

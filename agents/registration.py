@@ -25,6 +25,7 @@ from agents.definition_health import (
 )
 from agents.definition_parts import Docker
 from agents.definition_places import as_written, ports_as_written
+from agents.definition_results import stored_results, stored_secrets
 from agents.errors import Invalid
 from agents.quantities import (
     format_bandwidth,
@@ -160,7 +161,9 @@ def normalised(d: Definition) -> dict[str, Any]:
             **_in_seconds(d.restart_backoff.model_dump()),
         },
         "grace_s": d.grace_period,
-        "secrets": list(d.secrets),
+        "secrets": stored_secrets(d.secrets),
+        "results": stored_results(d.results),
+        "artefacts": d.artefacts,
         "run_as": d.run_as,
         "readiness": probe_spec(d.readiness),
         "liveness": probe_spec(d.liveness),
@@ -226,6 +229,8 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "ports": ports_as_written(spec["ports"]),
         "requires": [as_written(item) for item in spec["requires"]],
         **{key: spec[key] for key in also},
+        "results": spec.get("results", []),  # not in definitions of before
+        "artefacts": spec.get("artefacts", False),
         "hooks": definition_hooks.in_words(spec["hooks"]),
         "timeout": spec["timeout_s"],
         "retries": _in_words(spec["retries"]),

@@ -46,7 +46,7 @@ def redis_answers(**_: Any) -> Sequence[CheckMessage]:
 
 def secrets_are_private(**_: Any) -> Sequence[CheckMessage]:
     found: list[CheckMessage] = []
-    for path in sorted(Path(settings.VAR).glob("*-key")):
+    for path in sorted(Path(settings.VAR).glob("*-key*")):
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             said, hint = f"others may read {path}", f"chmod 600 {path}"
             found.append(Error(said, hint=hint, id="kos.E002"))

@@ -67,6 +67,8 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/endpoints/": reads(),
     f"{API}agents/parse-command/": acts("viewer"),
     f"{API}environments/": reads(),
+    f"{API}secrets/": reads("editor"),
+    f"{API}secrets/{{}}/": {"PUT": "admin", "DELETE": "admin"},
     # schedules and the calendar
     f"{API}schedules/": reads(POST="editor"),
     f"{API}schedules/preview/": acts("viewer"),
@@ -91,6 +93,10 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/result/": reads(),
+    f"{API}runs/{{}}/artefacts/": reads(),
+    f"{API}runs/{{}}/artefacts/{{}}": reads(),
+    f"{API}deliveries/": reads(),
+    f"{API}deliveries/{{}}/replay/": acts("operator"),
     f"{API}spawn/": acts("operator"),
     f"{API}bus/": reads(),
     # the installation

@@ -46,6 +46,8 @@ KOS_MAX_BODY_BYTES = 2 * 2**20  # of a request; the largest honest one is an age
 PRODUCTION = os.environ.get("KOS_PRODUCTION") == "1"  # behind TLS, for others to reach
 DEBUG = os.environ.get("KOS_DEBUG") == "1" and not PRODUCTION
 SECRET_KEY = os.environ.get("KOS_SECRET_KEY") or local_secret(VAR / "secret-key")
+SECRETS_KEYS = VAR / "secrets-keys"  # a line each; the first seals, all open
+local_secret(SECRETS_KEYS)
 ALLOWED_HOSTS = words("KOS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = words("KOS_TRUSTED_ORIGINS", "")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{VAR}/valkey.sock"

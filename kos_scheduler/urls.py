@@ -6,9 +6,11 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 import agents.api
+import agents.secrets_api
 import monitor.api
 import scheduling.api
 import scheduling.place_api
+import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.timeline_api
 from kos_scheduler import admin_api, views
@@ -18,10 +20,12 @@ from monitor.metrics import metrics_view
 api: list[URLPattern | URLResolver] = [
     *admin_api.routes,
     *agents.api.routes,
+    *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
     *scheduling.place_api.routes,
+    *scheduling.results_api.routes,
     *monitor.api.routes,
 ]
 pages = [path(page, views.app) for page in PAGES]

@@ -14,7 +14,7 @@ from agents import sealing
 from agents.errors import NotFound
 from agents.http import Query, orjson_response
 from agents.models import Event
-from monitor import audit, logs
+from monitor import audit, logs, redaction
 from monitor.logs import STREAMS, Chunk, Stream
 from scheduling.models import Run
 from scheduling.run_state import FINAL
@@ -63,6 +63,8 @@ def _told(
     text, used = logs.decoded(chunk.data, more=growing)
     if chunk.data and not used:  # a lone piece of a character that may never be whole
         text, used = logs.decoded(chunk.data, more=False)
+    live = state not in FINAL
+    text, used = redaction.hide(uid, stream, chunk, text, used, growing=live)
     return {
         "text": text,
         "from": chunk.start,

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from monitor import logs
+from monitor import logs, redaction
 from monitor.logs import Stream
 
 LOOK_EVERY_S = 0.25
@@ -43,6 +43,7 @@ def look(
         if chunk.size - start > SKIP_BEHIND_BYTES or chunk.size < start:
             chunk = logs.tail(uid, stream, FIRST_BYTES)
     text, used = logs.decoded(chunk.data, more=True)
+    text, used = redaction.hide(uid, stream, chunk, text, used, growing=True)
     if not text:
         return None, chunk.start if start is not None or chunk.size else None
     frame = {"type": "log", "run": uid, "stream": stream, "from": chunk.start}

@@ -11,10 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 
+from agents import secrets_admin  # noqa: F401 - registers them
 from agents.admin import AgentAdmin, ByRole, TabularInline, actor, pretty, role
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import agent_control, runs, schedules
+from scheduling import agent_control, deliveries, runs, schedules
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 
@@ -175,8 +176,28 @@ class RunAdmin(ByRole):
 
 @admin.register(Delivery)
 class DeliveryAdmin(ByRole):
-    list_display = ("run", "sink", "target", "state", "attempts", "next_attempt_at")
+    list_display = (
+        *("run", "sink", "told_target", "state", "attempts", "next_attempt_at"),
+        "detail",
+    )
     list_filter = ("state", "sink")
-    search_fields = ("run__uid", "target", "detail")
+    search_fields = ("run__uid", "detail")
     list_select_related = ("run__agent",)
     ordering = ("-id",)
+    exclude = ("target",)
+    readonly_fields = ("told_target",)
+    actions = ["replay"]
+
+    @admin.display(description="target")
+    def told_target(self, delivery: Delivery) -> str:
+        return deliveries.target_told(delivery.sink, delivery.target)
+
+    @admin.action(description="Deliver again", permissions=["act"])
+    def replay(self, request: HttpRequest, rows: QuerySet[Delivery]) -> None:
+        by, at = actor(request), now()
+        self.for_each(
+            request,
+            rows,
+            lambda row: deliveries.replay(row.pk, actor=by, now=at),
+            "to be delivered again",
+        )

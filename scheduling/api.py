@@ -22,7 +22,7 @@ from agents.http import (
     wrong,
 )
 from agents.models import Agent
-from scheduling import agent_control, nodes, phases, queries, runs
+from scheduling import agent_control, deliveries, nodes, phases, queries, runs
 from scheduling.models import Run
 from scheduling.run_state import RunState
 from scheduling.spawning import SPAWN_FIELDS, spawn
@@ -53,6 +53,7 @@ def told(uid: str, status: int = 200) -> HttpResponse:
         "result": row["result"],
         "params": row["params"],
         "phases": phases.of_run(uid),
+        "deliveries": deliveries.of_run(uid),
     }
     return orjson_response(body, status)
 

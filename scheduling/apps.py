@@ -15,10 +15,15 @@ class SchedulingConfig(AppConfig):
     def ready(self) -> None:
         """Tell the registry's lists what only the scheduler knows of an agent."""
         from agents import agent_registry, listing
-        from scheduling import queries
+        from scheduling import deliveries, housekeeping, queries, result_dispatcher
 
         listing.extra_columns.extend([queries.agent_columns, queries.next_due])
         agent_registry.retiring.connect(end_schedules)
+        housekeeping.register(
+            result_dispatcher.CHORE,
+            every_s=deliveries.EVERY_S,
+            work=deliveries.deliver_due,
+        )
 
 
 def end_schedules(*, agent: Any, actor: str, now: datetime, **signal: Any) -> None:

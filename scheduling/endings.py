@@ -21,6 +21,7 @@ from agents.agent_lifecycle_hooks import END, POST, is_helper
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
 from scheduling import (
+    confidential,
     crash_loops,
     hot_reads,
     launch,
@@ -32,7 +33,7 @@ from scheduling import (
 )
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
-from scheduling.result_dispatcher import deliveries_of
+from scheduling.result_dispatcher import deliveries_of, send_on_commit
 from scheduling.run_folders import read_result
 from scheduling.run_state import FINAL, RunState
 from scheduling.runs import Step
@@ -234,10 +235,10 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     clear_up(rows.values())
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
-    Delivery.objects.bulk_create(
-        [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)],
-        ignore_conflicts=True,
-    )
+    deliveries = [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)]
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    send_on_commit(deliveries)
+    confidential.take_back_on_commit(rows.values())
 
 
 def clear_up(ended: Iterable[Run]) -> None:

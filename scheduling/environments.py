@@ -139,12 +139,17 @@ class Environments:
                 log.warning("the executor did not hear", extra={"why": str(down)})
 
     def start_all(self, starts: Sequence[Start]) -> None:
-        """Start programs; those with hooks go through them first."""
-        plain = [start.spec for start in starts if not start.is_hooked]
+        """Start programs; those with hooks go through them first. Those that lack what
+        they need fail here and say so."""
+        fit = [start for start in starts if not start.refused]
+        plain = [start.spec for start in fit if not start.is_hooked]
         self.start(plain, now=utc_now())
-        for start in starts:
+        for start in fit:
             if start.is_hooked:
                 self.prepare(start)
+        for start in starts:
+            if start.refused:
+                self._refuse(start.spec, start.refused, utc_now())
 
     def begin(self, spec: LaunchSpec) -> None:
         """Start one program that is no run's own. Raises ExecutorError."""
@@ -164,10 +169,12 @@ class Environments:
         try:
             self._start(environment, [spec])
         except BadSpec as bad:
-            reason = f"cannot start: {bad}"
-            endings.refuse(spec.uid, spec.token, reason, node=self.node, now=now)
+            self._refuse(spec, f"cannot start: {bad}", now)
         except ExecutorError as down:
             log.warning("the executor did not hear", extra={"why": str(down)})
+
+    def _refuse(self, spec: LaunchSpec, reason: str, now: datetime) -> None:
+        endings.refuse(spec.uid, spec.token, reason, node=self.node, now=now)
 
     def signal(self, uid: str, number: int) -> None:
         if (executor := self._executor_of(uid)) is not None:

@@ -222,8 +222,17 @@ class HookRuns:
         """Go through what is left of a phase, and draw the consequence."""
         if job.start is None:
             (job.start,) = await self.in_thread(
-                partial(launch.starts, [job.run_id], node=self.node)
+                partial(
+                    launch.starts,
+                    [job.run_id],
+                    node=self.node,
+                    now=self.clock(),
+                    with_secrets=job.when == PRE,
+                )
             )
+        if job.start.refused:
+            await self.in_thread(partial(self._fail, job, job.start.refused))
+            return
         steps = hooks.steps_of(job.start.hooks, job.when)
         async with self._turn(job):
             for phase in await self.in_thread(partial(self._rows, job)):

@@ -64,7 +64,8 @@ class Alarms:
 ALARMS = f"""
 SELECT (SELECT min(next_due_at) FROM {SCHEDULE}),
        (SELECT min(due_at) FROM {RUN} WHERE state = 'queued' AND due_at > %s),
-       (SELECT min(next_attempt_at) FROM {DELIVERY} WHERE state = 'pending'),
+       (SELECT min(next_attempt_at) FROM {DELIVERY}
+        WHERE sink = 'cascade' AND state = 'pending'),
        EXISTS (SELECT 1 FROM {OCCURRENCE}
                WHERE state = 'planned' AND due_at <= %s AND decided_at IS NOT NULL)
 """

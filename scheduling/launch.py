@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,14 @@ from django.db import transaction
 
 from agents import agent_lifecycle_hooks, live_config, names
 from agents.executors.base import Container, LaunchSpec, Limits, Mount
+from agents.executors.given import SECRETS
 from agents.models import Agent
-from scheduling import given, hot_reads, phases, runs, this_node
+from agents.secret_store import Missing
+from agents.secret_uses import uses_of
+from scheduling import confidential, given, hot_reads, phases, runs, this_node
 from scheduling.batch_sql import iso
 from scheduling.models import Run
-from scheduling.run_folders import folder_of, work_name
+from scheduling.run_folders import artefacts_name, folder_of, work_name
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 from scheduling.surroundings import loaded
@@ -49,6 +52,7 @@ class Start:
     spec: LaunchSpec
     hooks: Mapping[str, Any]
     is_probed: bool = False  # for readiness or liveness, from its start on
+    refused: str = ""  # why it cannot start at all
 
     @property
     def is_hooked(self) -> bool:
@@ -72,7 +76,8 @@ def begin(batch: Sequence[tuple[int, int]], *, node: str, now: datetime) -> list
             also_answer=BEYOND_ANSWER,
         )
         lay_out(moved, agent_lifecycle_hooks.PRE)
-    return started_from(sorted(moved, key=lambda run: run["id"]), node=node)
+    rows = sorted(moved, key=lambda run: run["id"])
+    return started_from(rows, node=node, now=now)
 
 
 def lay_out(moved: Sequence[Mapping[str, Any]], when: str) -> None:
@@ -84,15 +89,23 @@ def lay_out(moved: Sequence[Mapping[str, Any]], when: str) -> None:
         phases.lay_out([(run["id"], hooked[run["version_id"]]) for run in mine], when)
 
 
-def starts(run_ids: Sequence[int], *, node: str) -> list[Start]:
+def starts(
+    run_ids: Sequence[int], *, node: str, now: datetime, with_secrets: bool = True
+) -> list[Start]:
     """What is to start for each of the runs, oldest first."""
     said, parameter = hot_reads.among("id", run_ids)
     found = hot_reads.rows(f"{STARTS} WHERE {said} ORDER BY id", [parameter])
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
-    return started_from(rows, node=node)
+    return started_from(rows, node=node, now=now, with_secrets=with_secrets)
 
 
-def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
+def started_from(
+    rows: Sequence[dict[str, Any]],
+    *,
+    node: str,
+    now: datetime,
+    with_secrets: bool = True,
+) -> list[Start]:
     """What is to start for rows of COLUMNS, in their order."""
     specs = hot_reads.specs({row["version_id"] for row in rows})
     parents = parents_of({row["parent_id"] for row in rows} - {None})
@@ -102,15 +115,31 @@ def started_from(rows: Sequence[dict[str, Any]], *, node: str) -> list[Start]:
     for row in rows:
         row["spec"], row["peers"] = specs[row["version_id"]], peers
         row["parent"] = parents.get(row["parent_id"])
-    return [
-        Start(
-            row["id"],
-            spec_of(row, node=node),
-            row["spec"]["hooks"],
-            is_probed(row["spec"]),
-        )
-        for row in rows
-    ]
+    found = [start_of(row, node=node) for row in rows]
+    if not with_secrets:
+        return found
+    told = zip(found, rows, strict=True)
+    return [with_its_secrets(start, row, now=now) for start, row in told]
+
+
+def start_of(row: Mapping[str, Any], *, node: str) -> Start:
+    said = row["spec"]
+    return Start(row["id"], spec_of(row, node=node), said["hooks"], is_probed(said))
+
+
+def with_its_secrets(start: Start, row: Mapping[str, Any], *, now: datetime) -> Start:
+    """With what it is given in confidence, or refused because that is not there."""
+    spec, said = start.spec, row["spec"]
+    if not confidential.wants_any(said):
+        return start
+    try:
+        opened = confidential.opened(said, row["uid"], now=now)
+    except Missing as missing:
+        return replace(start, refused=f"cannot start: {missing}")
+    container = spec.container
+    if container is not None and opened.registry_auth is not None:
+        container = replace(container, registry_auth=opened.registry_auth)
+    return replace(start, spec=replace(spec, given=opened.given, container=container))
 
 
 def is_probed(spec: Mapping[str, Any]) -> bool:
@@ -192,7 +221,10 @@ def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
         "KOS_DUE_AT": iso(row["due_at"]) or "",
         "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
         "KOS_RESULT": f"{work}/result.json",
+        "KOS_ARTEFACTS": artefacts_name(uid),
     }
+    if any(use.form == "file" for use in uses_of(spec)):
+        ours["KOS_SECRETS"] = f"{work}/{SECRETS}"
     if row["parent"]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
         ours["KOS_PARENT_RESULT"] = result or "null"

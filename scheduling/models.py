@@ -305,7 +305,13 @@ class Delivery(models.Model):
         indexes = [
             models.Index(
                 "next_attempt_at", name="delivery_due", condition=Q(state="pending")
-            )
+            ),
+            models.Index(  # what every step asks, however much waits elsewhere
+                "next_attempt_at",
+                name="delivery_cascade_due",
+                condition=Q(state="pending", sink="cascade"),
+            ),
+            models.Index(fields=["state", "-id"], name="delivery_by_state"),
         ]
 
     def __str__(self) -> str:

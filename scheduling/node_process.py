@@ -25,7 +25,7 @@ from redis import RedisError
 
 from agents import live_config, redis
 from agents.executors.base import Executor, ExecutorError
-from scheduling import launch, node_checks, nodes
+from scheduling import confidential, launch, node_checks, nodes
 from scheduling.environments import Environments
 from scheduling.health import Health
 from scheduling.hook_runs import HookRuns
@@ -48,7 +48,8 @@ class NodeProcess:
         self, name: str, executors: Sequence[Executor], beats: Sequence[Beat]
     ) -> None:
         self.name = name
-        self.beats = (lambda node, now: nodes.beat(node, now=now), *beats)
+        told = (lambda node, now: nodes.beat(node, now=now), confidential.sweep)
+        self.beats = (*told, *beats)
         self.loop = asyncio.new_event_loop()
         self.database = ThreadPoolExecutor(1, thread_name_prefix="loop-database")
         self.parts: list[asyncio.Task[None]] = []

@@ -1,27 +1,32 @@
 """The seed's result dispatcher: a finished run on its way to those who wait for it.
 
 Each target is a Delivery row, written in the transaction that ends the run, so none is
-forgotten whatever dies in between. A row is delivered once: who takes it moves it by
-compare-and-set, in the same transaction as what the sink does.
+forgotten whatever dies in between. Another agent is started by the controller itself,
+exactly once: who takes the row moves it by compare-and-set, in the same transaction as
+the run it starts. What leaves the product may be slow and goes by `deliveries`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db import transaction
 
 from agents import journal
 from agents.errors import KosError
 from scheduling.models import Delivery, Run
+from scheduling.rq.due import hasten
 from scheduling.run_state import RunState
 from scheduling.sinks import cascade
 
 AT_ONCE = 100
+CASCADE = "cascade"
+OUTWARD = ("webhook", "stream", "file")  # as a definition's `results` names them
+CHORE = "deliveries"
 LONGEST_DETAIL = 300  # the column's width
-Sink = Callable[[Run, str, datetime], str]  # run, target, now -> what was done
-SINKS: Mapping[str, Sink] = {"cascade": cascade.deliver}
 
 
 def deliveries_of(run: Run, ended: RunState, now: datetime) -> list[Delivery]:
@@ -33,21 +38,32 @@ def deliveries_of(run: Run, ended: RunState, now: datetime) -> list[Delivery]:
         return []
     happened = {"finish", "success" if ended == RunState.SUCCEEDED else "failure"}
     return [
-        Delivery(
-            run=run,
-            sink="cascade",
-            target=wanted["agent"],
-            next_attempt_at=now,
-            created_at=now,
-        )
-        for wanted in run.version.spec["cascades"]
-        if wanted["on"] in happened
+        Delivery(run=run, sink=sink, target=target, next_attempt_at=now, created_at=now)
+        for sink, target, on in wanted_by(run.version.spec)
+        if on in happened
     ]
 
 
+def wanted_by(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """(sink, target, on) of everything a definition wants told."""
+    for one in spec["cascades"]:
+        yield CASCADE, one["agent"], one["on"]
+    for one in spec.get("results", ()):
+        yield next((sink, one[sink], one["on"]) for sink in OUTWARD if sink in one)
+
+
+def send_on_commit(deliveries: Sequence[Delivery]) -> None:
+    """Have the worker look at once when the caller's transaction stands."""
+    due = [d.next_attempt_at for d in deliveries if d.sink != CASCADE]
+    if due and due[0] is not None:
+        transaction.on_commit(partial(hasten, CHORE, due[0]), robust=True)
+
+
 def deliver_due(*, now: datetime) -> int:
-    """Deliver what is due, each in a transaction of its own; how many were."""
-    due = Delivery.objects.filter(state="pending", next_attempt_at__lte=now)
+    """Start the agents that are due, each in a transaction of its own; how many."""
+    due = Delivery.objects.filter(
+        sink=CASCADE, state="pending", next_attempt_at__lte=now
+    )
     return sum(_deliver(pk, now) for pk in due.values_list("pk", flat=True)[:AT_ONCE])
 
 
@@ -59,7 +75,7 @@ def _deliver(pk: int, now: datetime) -> bool:
     delivery = Delivery.objects.select_related("run__agent", "run__parent").get(pk=pk)
     try:
         with transaction.atomic():
-            detail = SINKS[delivery.sink](delivery.run, delivery.target, now)
+            detail = cascade.deliver(delivery.run, delivery.target, now)
     except KosError as refused:
         detail = str(refused)
         delivery.state = "dead"

@@ -32,6 +32,11 @@ def result_name(uid: str) -> str:
     return f"{work_name(uid)}/result.json"
 
 
+def artefacts_name(uid: str) -> str:
+    """Where the program leaves files to be kept; see scheduling.artefacts."""
+    return f"{work_name(uid)}/artefacts"
+
+
 def read_result(uid: str) -> Any:
     """What the program left as its result, or None.
 

@@ -181,6 +181,8 @@ def _row(w: Wanted, now: datetime) -> Run:
             or spec["cascades"]
             or spec["retries"]["limit"]
             or spec["hooks"]
+            or spec.get("results")
+            or spec.get("secrets")  # which are taken away
         ),
         queue_class=queue_class(spec, priority, w.pinned_node),
         pinned_node=w.pinned_node,

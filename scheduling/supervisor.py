@@ -131,7 +131,7 @@ class Supervisor:
             starting_at__lt=now - timedelta(seconds=UNHEARD_S),
         )
         if ids := list(unheard.values_list("pk", flat=True)):
-            self.start(launch.starts(ids, node=self.node.name))
+            self.start(launch.starts(ids, node=self.node.name, now=now))
 
     def close_gone(self, uids: list[str], now: datetime) -> None:
         """End runs without a program: lost, or stopped before it ever began."""

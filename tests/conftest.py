@@ -61,8 +61,10 @@ def fresh_process_state() -> Iterator[None]:
     """Nothing that one test left in memory or in Valkey reaches the next."""
     from agents import live_config, redis
     from kos_scheduler import rates
+    from monitor import redaction
     from scheduling import hot_reads
 
+    redaction.forget()
     live_config.forget()
     hot_reads.forget()
     rates.local.counts.clear()

@@ -47,7 +47,18 @@ class Container:
     user: str | None = None  # None: an unprivileged one, never root
     workdir: str | None = None
     ports: Mapping[int, int] = field(default_factory=dict)  # inside -> on the machine
-    registry_auth: Mapping[str, str] | None = None  # {"username": …, "password": …}
+    registry_auth: Mapping[str, str] | None = field(default=None, repr=False)
+    # {"username": …, "password": …}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a run is given besides: secrets, and a folder for what it leaves. Never
+    kept by an executor, and never in what it prints."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)  # name -> text
+    artefacts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class LaunchSpec:
     watchdog_s: float | None = None  # silent for longer on NOTIFY_SOCKET, it is ended
     watchdog_waits: bool = False  # until the program has said that it is ready
     work: Path | None = None  # where it works; None: in work/ of its own folder
+    given: Given | None = None
 
     @property
     def work_folder(self) -> Path:

@@ -87,15 +87,21 @@ def check(spec: LaunchSpec, rules: Rules) -> None:
         raise Refusal("run_as is not for containers: give the user of the container")
     if spec.argv and not spec.argv[0]:
         raise Refusal("no program named")
-    if any("\0" in text for text in (*spec.argv, *spec.env, *spec.env.values())):
+    env = environment(spec)
+    if any("\0" in text for text in (*spec.argv, *env, *env.values())):
         raise Refusal("cannot be passed to a program: embedded null byte")
-    if any(not name or "=" in name for name in spec.env):
+    if any(not name or "=" in name for name in env):
         raise Refusal("cannot be passed to a program: illegal environment variable")
     if wanted.workdir is not None and not wanted.workdir.startswith("/"):
         raise Refusal(f"the workdir of a container begins with /: {wanted.workdir}")
     user_of(spec)
     network_of(spec)
     mounts_of(spec, rules)
+
+
+def environment(spec: LaunchSpec) -> dict[str, str]:
+    """All its variables, the confidential ones too."""
+    return {**spec.env, **(spec.given.env if spec.given else {})}
 
 
 def network_of(spec: LaunchSpec) -> str:
@@ -230,7 +236,9 @@ def container_config(spec: LaunchSpec, rules: Rules, command: Sequence[str]) -> 
         "image": spec.container.image,
         "entrypoint": [docker_box.INIT, str(limit_ms), str(int(grace_s * 1000))],
         "command": list(command),
-        "environment": docker_box.environment(spec.env, spec.work_folder, name),
+        "environment": docker_box.environment(
+            environment(spec), spec.work_folder, name
+        ),
         "user": f"{uid}:{gid}",
         "working_dir": spec.container.workdir or docker_box.WORK,
         "labels": {NODE: rules.node, UID: spec.uid, TOKEN: str(spec.token)},

@@ -8,15 +8,16 @@ pulls in a lane of their own, so that an image on its way holds up nobody else.
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from agents.executors import docker_box, docker_spec, spawn
+from agents.executors import docker_box, docker_spec, given, spawn
 from agents.executors.base import Ended, LaunchSpec, NotStarted, Unavailable
 from agents.executors.docker_engine import NODE, NameTaken, NoImage, Refusal
 from agents.executors.docker_runs import Key, Runs, is_alive, key_of
@@ -140,6 +141,9 @@ class Starts:
         docker_box.prepare(
             spec.folder, spec.token, user, most_bytes, work=spec.work_folder
         )
+        if spec.given is not None:
+            owner = user if os.geteuid() == 0 else None
+            given.put(str(spec.work_folder), asdict(spec.given), owner)
 
     def _refuse(self, spec: LaunchSpec, reason: str) -> None:
         said = " ".join(reason.split())

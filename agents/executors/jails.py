@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from agents.executors import children, sandbox
+from agents.executors import children, given, sandbox
 from agents.executors.held import Run
 from agents.executors.jail_init import Refused
 from agents.executors.sandbox import Tool
@@ -125,9 +125,14 @@ class Jails:
         seen = sandbox.binds(tool, spec, self.folder)
         if tool.is_root:
             os.chown(work, sandbox.USER, sandbox.USER, follow_symlinks=False)
+        env = dict(spec["env"])
+        if spec.get("given"):
+            env.update(spec["given"]["env"])
+            owner = (sandbox.USER, sandbox.USER) if tool.is_root else None
+            given.put(work, spec["given"], owner)
         order = {
             "argv": spec["argv"],
-            "env": {**spec["env"], "KOS_RUN": run.name},
+            "env": {**env, "KOS_RUN": run.name},
             "work": work,
             "open_files": max(spec["open_files"], 16),
             "become": sandbox.USER if tool.is_root and tool.kind == "bwrap" else None,

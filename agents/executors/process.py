@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -310,7 +311,9 @@ def _spec(spec: LaunchSpec) -> dict[str, Any]:
         raise BadSpec(f"not an environment of the holder: {spec.environment}")
     container = spec.container
     elsewhere = {"work": str(spec.work)} if spec.work else {}
+    given = {} if spec.given is None else {"given": asdict(spec.given)}
     return {
+        **given,
         **_limits(spec.limits),
         **elsewhere,
         "uid": spec.uid,

@@ -13,6 +13,7 @@ import resource
 import signal
 from typing import Any
 
+from agents.executors import given
 from agents.executors.jail_init import Refused, explain, find_program
 from agents.executors.ready_folders import ReadyFolders
 
@@ -127,6 +128,10 @@ def spawn(spec: dict[str, Any], name: str) -> int:
     work = work_of(spec)
     env = {**spec["env"], "KOS_RUN": name}
     try:
+        if spec.get("given"):
+            env.update(spec["given"]["env"])
+            if not spec["run_as"]:
+                given.put(work, spec["given"], None)
         program = find_program(spec["argv"][0] if spec["argv"] else "", env, work)
         os.chdir(work)
         if spec["run_as"]:
@@ -175,6 +180,8 @@ def _spawn_as(
     try:
         for name in (spec["folder"], "."):
             os.chown(name, entry.pw_uid, entry.pw_gid)
+        if spec.get("given"):
+            given.put(".", spec["given"], (entry.pw_uid, entry.pw_gid))
         child = subprocess.Popen(
             spec["argv"],
             executable=program,

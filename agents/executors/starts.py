@@ -61,6 +61,8 @@ FACTS: dict[str, tuple[type, ...]] = {
 def check(spec: dict[str, Any]) -> None:
     """Raises TypeError or KeyError for what could trip us later."""
     check_kinds({"work": "", **spec}, FACTS)
+    if "given" in spec:
+        check_kinds(spec["given"], {"env": (dict,), "files": (dict,)})
     if not spec["uid"].isascii() or len(spec["uid"].split()) != 1:
         raise TypeError(f"not a uid: {spec['uid']!r}")
 

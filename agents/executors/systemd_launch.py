@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
+from agents.executors import given
 from agents.executors.base import BadSpec, LaunchSpec
 from agents.executors.jail_init import Refused, find_program
 from agents.executors.process import UID
@@ -33,8 +35,9 @@ def program_of(spec: LaunchSpec) -> str:
     name = spec.argv[0] if spec.argv else ""
     found = os.path.join(work, find_program(name, dict(spec.env), work))
     _check_strings(spec.argv, "argument")
-    _check_strings((f"{key}={value}" for key, value in spec.env.items()), "variable")
-    if wrong := [key for key in spec.env if not _is_name(key)]:
+    env = {**spec.env, **(spec.given.env if spec.given else {})}
+    _check_strings((f"{key}={value}" for key, value in env.items()), "variable")
+    if wrong := [key for key in env if not _is_name(key)]:
         raise Refused(
             f"cannot be passed to a program by systemd: a variable named {wrong[0]!r}"
         )
@@ -67,14 +70,22 @@ def hand_over(spec: LaunchSpec, user: str | None) -> None:
     """Make the run's output files, and its folder the user's own. Raises Refused."""
     for stream in ("out", "err"):
         os.close(os.open(f"{spec.folder}/{stream}", WRITE | os.O_CLOEXEC, 0o600))
-    if user is None:
-        return
+    owner = None if user is None else _numbers(user)
+    if owner is not None:
+        for name in (spec.folder, spec.work_folder):
+            os.chown(name, *owner)
+    if spec.given is not None:
+        given.put(str(spec.work_folder), asdict(spec.given), owner)
+        if spec.given.env:
+            given.put_variables(str(spec.work_folder), spec.given.env)
+
+
+def _numbers(user: str) -> tuple[int, int]:
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
         raise Refused(f"no such user: {user}") from None
-    for name in (spec.folder, spec.work_folder):
-        os.chown(name, entry.pw_uid, entry.pw_gid)
+    return entry.pw_uid, entry.pw_gid
 
 
 def why_no_start(code: int, facts: Mapping[str, str | None]) -> str | None:

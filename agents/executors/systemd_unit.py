@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.executors.base import LaunchSpec, Limits
+from agents.executors.given import VARIABLES
 
 Property = tuple[str, str, Any]  # name, D-Bus signature, value
 
@@ -139,7 +140,10 @@ def _commands(launch: Launch) -> list[Property]:
     plain = ["no-env-expand"]
     argv = list(launch.spec.argv)
     shell = ["/bin/sh", "-c", RECORD, "sh", launch.record, *launch.counters]
-    if OF_THE_RECORD & launch.spec.env.keys():  # it would hide systemd's own
+    given = launch.spec.given.env if launch.spec.given else {}
+    if OF_THE_RECORD & (
+        launch.spec.env.keys() | given.keys()
+    ):  # it would hide systemd's own
         shell = ["/bin/sh", "-c", "exit 1"]  # and so the unit stays, to be asked
     return [
         ("ExecStartEx", "a(sasas)", [[launch.program, argv, plain]]),
@@ -154,8 +158,11 @@ def _environment(launch: Launch) -> list[Property]:
     """Exactly the spec's and KOS_RUN: what systemd would add is taken out."""
     spec = launch.spec
     env = {**spec.env, "KOS_RUN": f"{spec.uid}/{spec.token}"}
-    added = sorted({*SET_BY_SYSTEMD, *launch.inherited} - env.keys())
+    secret = spec.given.env if spec.given else {}
+    added = sorted({*SET_BY_SYSTEMD, *launch.inherited} - env.keys() - secret.keys())
+    files = [[f"{launch.work}/{VARIABLES}", False]] if secret else []
     return [
+        ("EnvironmentFiles", "a(sb)", files),  # what a unit's properties must not tell
         ("Environment", "as", [f"{name}={value}" for name, value in env.items()]),
         ("UnsetEnvironment", "as", added),
         ("IgnoreSIGPIPE", "b", False),

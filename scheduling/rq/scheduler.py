@@ -25,10 +25,10 @@ from rq_scheduler.utils import rationalize_until
 from agents import redis
 from scheduling.housekeeping import CHORES
 from scheduling.rq import queues
+from scheduling.rq.due import DUE_KEY, PERIODIC, WAKE_KEY
 from scheduling.rq.job import Forged, SignedJob
 
 log = logging.getLogger(__name__)
-PERIODIC = "every:"  # members that are no jobs but names of chores
 LEASE_S = 5.0
 LONGEST_SLEEP_S = LEASE_S / 3  # the lease is renewed by then
 AT_ONCE = 200
@@ -57,10 +57,10 @@ class PreciseScheduler(Scheduler):  # type: ignore[misc,no-any-unimported]
     """Sub-millisecond scores, an owner-checked lease, nothing lost in a crash."""
 
     scheduler_lock_key = "kos:scheduler:lock"
-    scheduled_jobs_key = "kos:scheduler:due"
+    scheduled_jobs_key = DUE_KEY
     in_flight_key = "kos:scheduler:in_flight"
     poison_key = "kos:scheduler:poison"
-    wake_key = "kos:scheduler:wake"
+    wake_key = WAKE_KEY
     job_class = SignedJob
 
     def __init__(self, connection: Any, **shown_by_django_rq: Any) -> None:

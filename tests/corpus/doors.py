@@ -122,6 +122,7 @@ DOORS: dict[str, Callable[[World], Any]] = {
     "SR008": fifty(user="admin"),
     "SR009": fifty(user="user{n}"),
     "SR010": fifty(HTTP_X_FORWARDED_FOR="1.2.3.{n}"),
+    "SR019": get_as("operator", f"{API}/secrets/hook-key/"),
     "SR011": get_as("viewer", "/admin/"),
     "SR012": get_as("viewer", "/admin/django_rq/dashboard/"),
     "SR013": get_as("", "/metrics"),

@@ -7,11 +7,19 @@ refuses proves nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from agents.models import Agent
+from scheduling import deliveries
+from scheduling.models import Delivery
+from scheduling.run_folders import artefacts_name
 from scheduling.run_state import RunState
-from tests.corpus.world import API, World, later
+from tests.conftest import NOON
+from tests.corpus.expand import BASES
+from tests.corpus.world import API, World, later, stored
 
 Case = dict[str, Any]
 Driver = Callable[[World, Case], Any]
@@ -188,15 +196,50 @@ def download(world: World, case: Case) -> Any:
     uid = world.run(RunState.SUCCEEDED).uid
     path = case["hint"].removeprefix("GET ").split(" ")[0].replace("{id}", uid)
     path = path.replace("/log/", "/logs/").replace("offset=", "after=")
+    path = path.replace("/artifacts/", "/artefacts/")
+    set_traps(Path(artefacts_name(uid)))
     if path.endswith("/..."):
         path = f"{API}/" + "a/" * 4000
     return world.client(case).get(path)
+
+
+def set_traps(folder: Path) -> None:
+    """What an agent may leave in the place of a file."""
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "fifo")
+    os.mknod(folder / "dev", 0o20644, os.makedev(1, 5))
 
 
 def download_twin(world: World, case: Case) -> None:
     uid = world.run(RunState.SUCCEEDED).uid
     for path in (f"runs/{uid}/", f"runs/{uid}/logs/?after=0"):
         assert world.client(case).get(f"{API}/{path}").status_code == 200, path
+
+
+# --- webhooks
+
+
+def webhook(world: World, case: Case) -> Any:
+    """Registered where it is not refused at once, then delivered to nobody."""
+    url, world.before = case["payload"]["url"], stored()
+    client = world.client_of("editor")
+    body = {**BASES["agent"], "agent_id": "hooked", "results": [{"webhook": url}]}
+    answer = client.post(f"{API}/agents/", body, format="json")
+    if answer.status_code == 201:
+        run = world.run(RunState.SUCCEEDED, Agent.objects.get(agent_id="hooked"))
+        due = {"next_attempt_at": NOON, "created_at": NOON}
+        row = Delivery.objects.create(run=run, sink="webhook", target=url, **due)
+        deliveries.deliver_due(NOON)
+        row.refresh_from_db()
+        said = ("nothing is sent there", "has no address")
+        assert any(words in row.detail for words in said), row.detail
+    return answer
+
+
+def webhook_twin(world: World, case: Case) -> None:
+    body = {**BASES["agent"], "agent_id": "twin", "results": ["https://example.org/"]}
+    answer = world.client_of("editor").post(f"{API}/agents/", body, format="json")
+    assert answer.status_code == 201, answer.content
 
 
 # --- the configuration
@@ -220,6 +263,7 @@ DRIVERS: dict[str, tuple[Driver, Callable[[World, Case], None]]] = {
     "list_filter": (listing, listing_twin),
     "calendar_move": (move, move_twin),
     "run_control": (control, control_twin),
+    "webhook_out": (webhook, webhook_twin),
     "path_download": (download, download_twin),
     "cfg": (config, config_twin),
 }

@@ -138,7 +138,7 @@ def test_agent_timeout_default_limits_runs_that_state_no_limit(
 ) -> None:
     set_key("agent_timeout_default", 99)
     (run,) = ask(make_agent("limited", **definition))
-    (start,) = launch.starts([run.pk], node="n1")
+    (start,) = launch.starts([run.pk], node="n1", now=NOON)
     assert start.spec.time_limit_s == limit_s
 
 

@@ -42,7 +42,8 @@ ODD: list[Any] = [
 AGENT_KEYS = (
     "agent_id capabilities exec_env entry_point args env docker kind priority tags cpu "
     "gpu memory bandwidth ports requires depends_on cascades hooks timeout retries "
-    "restart_backoff restart grace_period secrets run_as enabled base_version"
+    "restart_backoff restart grace_period secrets results artefacts run_as "
+    "enabled base_version"
 )
 SCHEDULE_KEYS = (
     "agent cron interval run_at timezone calendar start_at end_at jitter exdates "

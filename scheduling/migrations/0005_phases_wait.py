@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0003_what_a_run_tells"),
+        ("scheduling", "0004_deliveries_out"),
     ]
 
     operations = [

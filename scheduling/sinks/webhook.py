@@ -1,0 +1,135 @@
+"""The sink that posts to a URL, signed as Standard Webhooks says.
+
+https://www.standardwebhooks.com: HMAC-SHA256 over "id.timestamp.body". A name is
+resolved once, every address it has is judged, and the connection goes to the first of
+them; proxies and redirects are not followed, and no more of the answer is read than
+tells what went wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import socket
+import ssl
+from functools import cache
+from ipaddress import ip_address
+
+import httpx
+
+from agents import web_targets
+from scheduling.sinks.parcel import NotDelivered, Parcel
+
+PREFIX = "whsec_"
+ANSWER_BYTES = 4096  # read of an answer, at most
+SHOWN_CHARS = 120
+GONE = 410  # the receiver wants no more
+AGENT = "kos-scheduler"
+
+
+def key_of(secret: str) -> bytes:
+    """The signing key: base64 behind whsec_, else the secret's own bytes."""
+    secret = secret.strip()
+    if not secret.startswith(PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except binascii.Error:
+        raise NotDelivered("its secret begins with whsec_ and is not base64") from None
+
+
+def headers_of(parcel: Parcel) -> dict[str, str]:
+    stamp = str(int(parcel.at.timestamp()))
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": AGENT,
+        "webhook-id": parcel.id,
+        "webhook-timestamp": stamp,
+    }
+    if parcel.secret is not None:
+        signed = f"{parcel.id}.{stamp}.".encode() + parcel.body
+        mac = hmac.digest(key_of(parcel.secret), signed, hashlib.sha256)
+        headers["webhook-signature"] = f"v1,{base64.b64encode(mac).decode()}"
+    return headers
+
+
+async def deliver(parcel: Parcel) -> str:
+    """Post it; what was answered. Raises NotDelivered. The caller limits the time."""
+    headers = headers_of(parcel)
+    url = httpx.URL(parcel.target)
+    address = await _address(url, allow_private=parcel.rules.allow_private_targets)
+    headers["Host"] = url.netloc.decode()
+    there = url.copy_with(host=address)
+    try:
+        async with (
+            httpx.AsyncClient(
+                trust_env=False,
+                follow_redirects=False,
+                timeout=parcel.rules.timeout_s,
+                verify=_tls(),
+            ) as client,
+            client.stream(
+                "POST",
+                there,
+                content=parcel.body,
+                headers=headers,
+                extensions={"sni_hostname": url.host},
+            ) as answer,
+        ):
+            said = await _beginning(answer)
+    except httpx.HTTPError as error:
+        raise NotDelivered(f"{_words(error)}") from None
+    return _judged(answer.status_code, said)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: loading the authorities takes longer than most posts."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+async def _address(url: httpx.URL, *, allow_private: bool) -> str:
+    """The address to connect to. Raises NotDelivered where it may not be."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise NotDelivered(f"{url.host} has no address") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if said := web_targets.refusal(address, allow_private=allow_private):
+            raise NotDelivered(f"nothing is sent there: {said}")
+    return str(ip_address(addresses[0]))
+
+
+async def _beginning(answer: httpx.Response) -> str:
+    said = b""
+    async for piece in answer.aiter_raw():
+        said += piece
+        if len(said) >= ANSWER_BYTES:
+            break
+    text = said[:ANSWER_BYTES].decode(errors="replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _judged(status: int, said: str) -> str:
+    told = f"answered {status}"
+    if 200 <= status < 300:
+        return told
+    if 300 <= status < 400:
+        told += ": a redirect, which is not followed"
+    elif said:
+        told += f": {said[:SHOWN_CHARS]}"
+    raise NotDelivered(told, for_good=status == GONE)
+
+
+def _words(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, httpx.ConnectError):
+        return f"cannot connect: {str(error) or 'no reason given'}"[:SHOWN_CHARS]
+    return f"the connection broke: {type(error).__name__}"
