@@ -21,7 +21,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents.config_keys import Artefacts
+from agents.config_sections import Artefacts
 from agents.errors import NotFound
 from agents.http import iso
 from scheduling.run_folders import artefacts_name

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from agents.config_keys import Artefacts
+from agents.config_sections import Artefacts
 from agents.http import iso
 from scheduling import artefacts
 from scheduling.models import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agents.config_keys import Results
+from agents.config_sections import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from agents import live_config
-from agents.config_keys import Artefacts
+from agents.config_sections import Artefacts
 from agents.errors import NotFound
 from monitor import retention
 from scheduling import artefacts, launch, runs
