@@ -14,14 +14,9 @@ from agents.config_keys import (
     KEYS,
     MODES,
     SECTIONS,
-    Cascade,
     ConfigError,
     Mode,
-    Nodes,
-    Output,
-    Paths,
     SchedulerConfig,
-    Security,
     unknown,
 )
 from kos_scheduler import strict_yaml
@@ -30,14 +25,9 @@ from kos_scheduler.strict_yaml import Node
 __all__ = [
     "KEYS",
     "MODES",
-    "Cascade",
     "ConfigError",
     "Mode",
-    "Nodes",
-    "Output",
-    "Paths",
     "SchedulerConfig",
-    "Security",
     "load_config",
     "parse_config",
 ]
