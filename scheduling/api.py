@@ -45,13 +45,15 @@ def find(uid: str) -> Run:
 
 
 def told(uid: str, status: int = 200) -> HttpResponse:
-    """The run as it is now, with its result and parameters."""
-    columns = (*queries.RUN_COLUMNS, "result", "params")
+    """The run as it is now, with its result, its parameters and what it was given."""
+    columns = (*queries.RUN_COLUMNS, "result", "params", "devices", "ports")
     row = Run.objects.values(*columns).get(uid=uid)
     body = {
         **queries.run_row(row),
         "result": row["result"],
         "params": row["params"],
+        "devices": row["devices"] or [],
+        "ports": row["ports"] or {},
     }
     return orjson_response(body, status)
 
