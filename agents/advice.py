@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents import secret_store
+from agents import requirements, secret_store
 from agents.models import Agent, Node
 from agents.quantities import format_cpu, format_memory
 from agents.registration import circle_through
@@ -55,6 +55,9 @@ def _placement(spec: dict[str, Any], nodes: list[Node]) -> list[str]:
         lacks.append(f"{most} GPU{'' if most == 1 else 's'}")
     if lacks:
         said.append(f"it will wait: the largest node known has {' and '.join(lacks)}")
+    for wanted in requirements.labels_of(spec):
+        if not any(requirements.has_label(n.labels, wanted) for n in fitting):
+            said.append(f"it will wait: no known node has {wanted} (nodes.labels)")
     return said
 
 

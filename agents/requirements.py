@@ -61,6 +61,19 @@ def of(spec: Mapping[str, Any]) -> list[Item]:
     return stated + [item for item in short if key_of(item) not in known]
 
 
+def has_label(labels: Mapping[str, Any], wanted: str) -> bool:
+    """Whether a node with these labels has the capability: "disk" fits "disk=ssd"."""
+    name, _, value = wanted.partition("=")
+    found = labels.get(wanted, labels.get(name))
+    return found is not None and found is not False and value in ("", str(found))
+
+
+def labels_of(spec: Mapping[str, Any]) -> list[str]:
+    """The capabilities of a node that are required."""
+    pairs = map(kind_and_value, of(spec))
+    return [value for kind, value in pairs if kind == "capability"]
+
+
 def agents_of(spec: Mapping[str, Any]) -> list[str]:
     """The agents that must be ready first, each once, in the definition's order."""
     pairs = map(kind_and_value, of(spec))

@@ -45,8 +45,8 @@ def find(uid: str) -> Run:
 
 
 def told(uid: str, status: int = 200) -> HttpResponse:
-    """The run as it is now, with its result, parameters and hooks."""
-    columns = (*queries.RUN_COLUMNS, "result", "params")
+    """The run as it is now, with its result, its parameters and what it was given."""
+    columns = (*queries.RUN_COLUMNS, "result", "params", "devices", "ports")
     row = Run.objects.values(*columns).get(uid=uid)
     body = {
         **queries.run_row(row),
@@ -54,6 +54,8 @@ def told(uid: str, status: int = 200) -> HttpResponse:
         "params": row["params"],
         "phases": phases.of_run(uid),
         "deliveries": deliveries.of_run(uid),
+        "devices": row["devices"] or [],
+        "ports": row["ports"] or {},
     }
     return orjson_response(body, status)
 

@@ -37,6 +37,7 @@ ANSWER_WITHIN_S = 2.0
 LOOK_WITHIN_S = 4.0  # at everything together
 AT_ONCE = 16
 MOST_CLASSES = 200  # of waiting runs that are looked for
+GIVES_BACK = {"node_id": None, "devices": None, "ports": None}
 RUN = Run._meta.db_table
 HEAD = f"""
 SELECT version_id FROM {RUN} WHERE state = 'queued' AND queue_class = %s LIMIT 1
@@ -111,9 +112,7 @@ class NodeChecks:
     ) -> None:
         actor = f"node:{self.node}"
         steps = [
-            Step(pk, token, unfit[pk], {"node_id": None})
-            for pk, token in batch
-            if pk in unfit
+            Step(pk, token, unfit[pk], GIVES_BACK) for pk, token in batch if pk in unfit
         ]
         with self.lock, transaction.atomic():
             before = self._told()

@@ -159,9 +159,7 @@ def _is_met(item: Item, known: Facts, ready: Collection[str]) -> bool:
     if kind == "agent":
         return value in ready
     if kind == "capability":
-        name, _, wanted = str(value).partition("=")
-        found = known.labels.get(value, known.labels.get(name))
-        return found is not None and found is not False and wanted in ("", str(found))
+        return requirements.has_label(known.labels, value)
     return requirements.key_of(item) in known.holds
 
 

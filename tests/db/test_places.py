@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents import agent_registry
+from agents import advice, agent_registry, live_config
 from agents.errors import Invalid
 from agents.executors.base import Ended, Started
 from agents.models import Node, NodeLog
@@ -31,6 +31,7 @@ from scheduling.models import Run
 from scheduling.planner.admission import Admit
 from scheduling.run_state import RunState as S
 from tests.conftest import NOON
+from tests.free_ports import ten_free_ports
 
 pytestmark = pytest.mark.django_db
 HOLDER = "test-scheduler"
@@ -163,13 +164,17 @@ def test_a_containers_port_is_its_own_inside_and_any_outside(
 def test_a_taken_port_sends_the_run_back_and_another_is_taken(
     make_agent: Any, node: Node
 ) -> None:
+    first, *_, last = ten_free_ports()
+    live_config.set_overrides(
+        {"nodes.ports": f"{first}-{last}"}, actor="user:test", now=NOON
+    )
     run = admitted(queued(make_agent(ports={"http": "auto"})))
     checks = node_checks.NodeChecks("n1")
-    with socket.create_server(("127.0.0.1", 31_000)):
+    with socket.create_server(("127.0.0.1", first)):
         assert checks.still_fit([(run.pk, run.token)], now=NOON) == []
-        assert fresh(run).state == S.QUEUED
-        assert run.reason == "port 31000 is taken by another program"
-        assert admitted(run).ports == {"http": 31_001}
+        assert (fresh(run).state, run.ports, run.node) == (S.QUEUED, None, None)
+        assert run.reason == f"port {first} is taken by another program"
+        assert admitted(run).ports == {"http": first + 1}
         batch = [(run.pk, run.token)]
         assert checks.still_fit(batch, now=NOON) == batch
     checks.look()
@@ -206,6 +211,14 @@ def test_endpoints_of_an_agent_are_for_everybody_who_may_read(
     assert viewer.get("/api/v1/agents/nobody/endpoints/").status_code == 404
 
 
+def test_a_run_tells_what_it_was_given(
+    make_agent: Any, node: Node, viewer: Any
+) -> None:
+    run = admitted(queued(make_agent(gpu=1, ports={"http": "auto"})))
+    told = viewer.get(f"/api/v1/runs/{run.uid}/").json()
+    assert (told["devices"], told["ports"]) == (["GPU-1"], {"http": 31_000})
+
+
 # -- requirements ----------------------------------------------------------------------
 
 
@@ -223,7 +236,9 @@ def test_only_runs_that_require_something_have_a_class_of_their_own(
         "waits for a node with avx512",
     )
     assert queries.why(needy, now=NOON)["blockers"][0]["code"] == "requires:1"
+    assert "no known node has avx512" in " ".join(advice.warnings_of(needy.agent))
     Node.objects.update(labels={"avx512": True})
+    assert "avx512" not in " ".join(advice.warnings_of(needy.agent))
     admitted(needy)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.free_ports import ten_free_ports
 from tests.live.harness import API, PYTHON, Product, free_port, running_product
 from tests.waiting import wait_for
 
@@ -47,9 +48,16 @@ nodes:
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def ports() -> range:
+    return ten_free_ports()
+
+
+@pytest.fixture(scope="module")
+def product(
+    ports: range, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("kos")
-    (folder / "config.yaml").write_text(CONFIG.format(first=31_000, last=31_009))
+    (folder / "config.yaml").write_text(CONFIG.format(first=ports[0], last=ports[-1]))
     env = {"KOS_CONFIG": str(folder / "config.yaml")}
     with running_product(folder, env=env) as product:
         yield product
@@ -79,9 +87,11 @@ def endpoints(product: Product, agent: str) -> list[dict[str, Any]]:
     return list(product.get(f"agents/{agent}/endpoints/")["items"])
 
 
-def test_a_dependant_waits_for_its_peer_and_fetches_from_it(product: Product) -> None:
-    ports = {"http": "auto"}
-    product.register("page-server", PYTHON, "-c", SERVER, ports=ports)
+def test_a_dependant_waits_for_its_peer_and_fetches_from_it(
+    product: Product, ports: range
+) -> None:
+    auto = {"http": "auto"}
+    product.register("page-server", PYTHON, "-c", SERVER, ports=auto)
     product.register("reader", PYTHON, "-c", CLIENT, depends_on=["page-server"])
     (reader,) = product.spawn("reader")
     told = blocker(product, reader)
@@ -100,7 +110,7 @@ def test_a_dependant_waits_for_its_peer_and_fetches_from_it(product: Product) ->
         "port": one["port"],
         "ready": True,
     }
-    assert 31_000 <= one["port"] <= 31_009
+    assert one["port"] in ports
     said = httpx.get(f"http://127.0.0.1:{one['port']}/", timeout=5).text
     assert said == "hello from page-server"
     product.post(f"runs/{server}/stop/", status=200)
@@ -108,7 +118,9 @@ def test_a_dependant_waits_for_its_peer_and_fetches_from_it(product: Product) ->
     assert endpoints(product, "page-server") == []
 
 
-def test_no_two_runs_get_one_port_and_the_eleventh_waits(product: Product) -> None:
+def test_no_two_runs_get_one_port_and_the_eleventh_waits(
+    product: Product, ports: range
+) -> None:
     product.register("many", "/bin/sleep", "60", ports={"a": "auto"})
     runs = product.spawn("many", 11)
 
@@ -116,10 +128,11 @@ def test_no_two_runs_get_one_port_and_the_eleventh_waits(product: Product) -> No
         return endpoints(product, "many")
 
     wait_for(lambda: len(live()) == 10, timeout_s=30)
-    assert sorted(one["port"] for one in live()) == [*range(31_000, 31_010)]
+    assert sorted(one["port"] for one in live()) == [*ports]
     waiting = [uid for uid in runs if state(product, uid) == "queued"]
     assert len(waiting) == 1
-    assert "no port of 31000-31009 is free" in blocker(product, waiting[0])["text"]
+    none = f"no port of {ports[0]}-{ports[-1]} is free"
+    assert none in blocker(product, waiting[0])["text"]
     freed = next(uid for uid in runs if uid not in waiting)
     product.post(f"runs/{freed}/stop/", status=200)
     started(product, waiting[0])
