@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from agents import agent_registry, live_config
+from agents.errors import Invalid
 from agents.executors.base import Ended
 from agents.models import Node, NodeLog
 from monitor import retention
@@ -173,3 +174,17 @@ def test_a_lost_persistent_agent_stays_down_when_rescheduling_is_off(
 
 def log_of(node: Node) -> NodeLog:
     return NodeLog.objects.get_or_create(node=node, executor="subprocess")[0]
+
+
+@pytest.mark.parametrize(
+    "value", ["5s", 5, [True], ["x"], [None], [-1], ["0s"], ["5"], [1] * 21, [1e9]]
+)
+def test_retries_that_cannot_be_are_refused_by_name(db, value) -> None:
+    with pytest.raises(Invalid) as caught:
+        set_key("results.retries", value)
+    assert set(caught.value.fields) == {"results.retries"}
+
+
+def test_retries_are_told_in_seconds(db) -> None:
+    set_key("results.retries", ["5s", "2m", 0.5])
+    assert live_config.current().value_of("results.retries") == [5, 120, 0.5]
