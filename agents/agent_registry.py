@@ -181,7 +181,10 @@ def differs(agent: Agent, spec: Mapping[str, Any], *, enabled_too: bool) -> bool
 
 
 def _without_enabled(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "enabled"}
+    """As a definition: specs of before lack the keys that were added since."""
+    from agents.registration import definition_of
+
+    return {key: v for key, v in definition_of(spec).items() if key != "enabled"}
 
 
 def _one_editor() -> None:

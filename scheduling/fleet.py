@@ -149,7 +149,7 @@ def _agent_step(
     enabled_too = "enabled" in entry.raw
     if not agent_registry.differs(agent, spec, enabled_too=enabled_too):
         return Step("unchanged", agent_id, entry.where, entry.raw)
-    changed = [key for key, value in spec.items() if agent.spec[key] != value]
+    changed = [key for key, value in spec.items() if agent.spec.get(key) != value]
     return Step("change", agent_id, entry.where, entry.raw, what=", ".join(changed))
 
 

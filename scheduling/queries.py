@@ -58,6 +58,7 @@ def agent_columns(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:
     """What the scheduler knows of each agent, by its primary key."""
     pks = [a.pk for a in agents]
     newest = newest_runs(pks)
+    hot_reads.specs({run.version_id for run in newest.values()})  # all at once
     live: dict[int, dict[str, RunState]] = {}
     began = live_runs.began().order_by()  # few: no more than there are slots
     for pk, uid, state in began.values_list("agent_id", "uid", "state"):

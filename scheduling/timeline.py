@@ -126,6 +126,7 @@ class Timeline:
             "movable": False,
             "why": self.why(run),
             "priority": Priority(run.priority).word,
+            "progress": run.progress,
         }
 
     def why(self, run: RunItem) -> str | None:
@@ -159,6 +160,7 @@ class Timeline:
             "movable": True,
             "why": None,
             "priority": Priority(priority).word,
+            "progress": None,
         }
         for one in outlook.instants:
             occurrence = f"{schedule.uid}@{one.key}"

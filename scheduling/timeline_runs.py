@@ -79,13 +79,15 @@ class RunItem(NamedTuple):
     moved: bool | None
     start: str
     end: str | None  # None: not over
+    progress: float | None
 
 
 def _item_columns() -> str:
     return (
         "run.uid, run.agent_id, run.node_id, run.state, run.priority, "
         "run.occurrence_key, run.reason, run.queue_class, occurrence.moved, "
-        f"{sql('text', BEGIN)}, {sql('text', 'run.ended_at')}"
+        f"{sql('text', BEGIN)}, {sql('text', 'run.ended_at')}, "
+        "run.progress"
     )
 
 

@@ -64,7 +64,7 @@ class Holder:
         self.clients = Clients(folder, wake_fd)
         self.state = state
         self.voices = state.voices = Voices(folder, self.log, self.clients)
-        self.voices.adopt(self.runs)
+        self.voices.adopt(self.runs, self.live.is_frozen)
         for run in state.strangers:
             self.clients.listen_to(run.pidfd)
         self.clients.listen_to(state.jails.news)

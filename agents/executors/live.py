@@ -39,10 +39,14 @@ class Live:
             return {"refused": f"cannot be frozen: {NO_FREEZER}"}
         try:
             done = run.up and self.groups.freeze(run.group)
-            self.state.voices.rest(uid, on=True)
+            if done:
+                self.state.voices.rest(uid, on=True)
             return {"done": done}
         except OSError as error:
             return {"refused": f"cannot be frozen: {error}"}
+
+    def is_frozen(self, run: Run) -> bool:
+        return run.group is not None and self.groups.is_frozen(run.group)
 
     def thaw(self, uid: str) -> dict[str, Any]:
         run = self._find(uid)

@@ -19,7 +19,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-STOCK = 64  # made ahead
+STOCK = 256  # made ahead
 MOST_KEPT = 512  # of those that were used
 MOST_PATH = 107  # of a socket's address
 NAME = "socket"
@@ -31,12 +31,12 @@ class Slot:
 
     __slots__ = ("folder", "name", "owner", "socket", "voice")
 
-    def __init__(self, name: str, folder: str) -> None:
+    def __init__(self, name: str, folder: str, *, fresh: bool) -> None:
         self.voice: Any = None  # notifying.Voice of the run that has it
         self.name = name
         self.folder = folder
         self.owner = os.geteuid()
-        self.socket = _bound(folder)
+        self.socket = _bound(folder, fresh=fresh)
 
     @property
     def path(self) -> str:
@@ -49,19 +49,21 @@ class Slot:
             self.owner = owner
 
 
-def _bound(folder: str) -> socket.socket:
-    """A fresh socket in `folder`, at a path of any length."""
+def _bound(folder: str, *, fresh: bool) -> socket.socket:
+    """A new socket in `folder`, at a path of any length."""
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    mask = os.umask(0o177)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(NAME, dir_fd=place)
+        if not fresh:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(NAME, dir_fd=place)
         made.bind(f"/proc/self/fd/{place}/{NAME}")
-        os.chmod(NAME, 0o600, dir_fd=place)
     except BaseException:
         made.close()
         raise
     finally:
+        os.umask(mask)
         os.close(place)
     return made
 
@@ -130,10 +132,12 @@ class NotifySockets:
             name = f"{OPEN if open_ else ''}{self.count}"
         place = self._open_place() if name.startswith(OPEN) else near_place(self.near)
         folder = f"{place}/{name}"
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        os.chmod(folder, 0o711)
-        slot = Slot(name, folder)
+        try:
+            os.mkdir(folder, 0o711)
+            fresh = True
+        except FileExistsError:
+            fresh = False
+        slot = Slot(name, folder, fresh=fresh)
         if owner >= 0:
             slot.give_to(owner)
         self.listen(slot)

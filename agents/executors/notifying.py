@@ -20,6 +20,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any
@@ -36,6 +37,7 @@ HEARD_A_SECOND = 200  # messages of one run
 AT_ONCE = 64
 MOST_WAITING = 4096  # unread; the kernel keeps 10 to 512 and lets senders wait
 PAUSE_S = 0.05  # for one that floods
+KEPT = ("by", "ready", "rests")
 DESCRIPTORS = 16  # of one message; the kernel closes what is beyond
 ANCILLARY = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
 
@@ -59,13 +61,14 @@ class Voice:
         waits: bool = False,
         by: str = "",
         ready: bool = False,
+        rests: bool = False,
     ) -> None:
         self.uid, self.token, self.slot = uid, token, slot
         self.by = by  # the executor whose guest it is; "": the holder's own
         self.watchdog_s = watchdog_s
         self.waits = waits  # the watchdog counts from READY=1 on
         self.ready, self.stopping = ready, False
-        self.rests = self.missed = False
+        self.rests, self.missed = rests, False
         self.heard_at = self.counted_at = time.monotonic()
         self.said = Message()  # and not told yet
         self.status: str | None = None  # as told last
@@ -136,11 +139,12 @@ class Voices:
         self._remember(voice)
         return slot
 
-    def adopt(self, runs: dict[str, Run]) -> None:
+    def adopt(self, runs: dict[str, Run], is_frozen: Callable[[Run], bool]) -> None:
         """Go on listening where our forerunner did."""
         for run in list(runs.values()):
             if run.notify:
-                self._again(run.notify, run.notify_user, _of_run(run))
+                facts = {**_of_run(run), "rests": is_frozen(run)}
+                self._again(run.notify, run.notify_user, facts)
         for name in self._guests():
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
                 with open(f"{self.sockets.near}/{name}") as text:
@@ -188,6 +192,7 @@ class Voices:
         if voice is not None and voice.rests != on:
             voice.rests, voice.heard_at = on, time.monotonic()
             self._time(voice)
+            self._remember(voice)
 
     # -- what it says -----------------------------------------------------------------
 
@@ -308,7 +313,7 @@ class Voices:
             return
         facts = {
             name: getattr(voice, name)
-            for name in ("uid", "token", "watchdog_s", "waits", "by", "ready")
+            for name in (*("uid", "token", "watchdog_s", "waits"), *KEPT)
         }
         name = f"{near_place(self.sockets.near)}/{voice.slot.name}.json"
         with open(f"{name}.new", "w") as text:

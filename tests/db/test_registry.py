@@ -54,6 +54,19 @@ def test_the_same_definition_again_changes_nothing(make_agent) -> None:
     assert kinds() == ["agent.registered"]
 
 
+def test_a_version_of_before_is_the_same_though_it_lacks_later_keys(make_agent) -> None:
+    agent = make_agent("a")
+    old = dict(agent.current.spec)
+    for key in ("readiness", "liveness", "watchdog_s"):
+        del old[key]
+    AgentVersion.objects.filter(pk=agent.current_id).update(spec=old)
+    agent = agent_registry.resolve("a")
+    agent_registry.replace(agent, {"agent_id": "a", **PLAIN}, **ADMIN)
+    assert agent.versions.count() == 1
+    agent_registry.replace(agent, {"agent_id": "a", **PLAIN, "watchdog": 5}, **ADMIN)
+    assert agent.versions.count() == 2
+
+
 def test_a_change_is_a_further_version_and_the_old_one_stays_as_it_was(
     make_agent,
 ) -> None:

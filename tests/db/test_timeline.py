@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ITEM_KEYS = {
     *("id", "run", "occurrence", "schedule", "row", "agent", "start", "end", "state"),
-    *("moved", "repeating", "movable", "why", "priority"),
+    *("moved", "repeating", "movable", "why", "priority", "progress"),
 }
 
 

@@ -189,12 +189,41 @@ def test_a_frozen_program_does_not_miss_its_watchdog(talking: Talking) -> None:
     )
     bench.started(uid)
     bench.executor.freeze(uid)
-    bench.executor.wait(1.0)
+    if talking.bench.executor is talking.holder:  # a guest's freeze is told in a moment
+        before = talking.holder.about()["pid"]
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: talking.holder.about()["pid"] != before)
     until = time.monotonic() + 2.0
     wait_for(lambda: time.monotonic() > until)
     assert talking.of(uid, WatchdogMissed) == []
     bench.executor.thaw(uid)
     assert bench.executor.alive() == {uid: 1}
+
+
+def guests_of(talking: Talking) -> list[str]:
+    names = os.listdir(talking.holder.folder / "notify")
+    return [name for name in names if name.endswith(".json")]
+
+
+def test_a_socket_is_given_back_when_its_run_is_over(talking: Talking) -> None:
+    uid = talking.start("say('READY=1'); time.sleep(300)")
+    talking.hears(uid, lambda said: said.ready)
+    is_guest = talking.bench.executor is not talking.holder
+    assert len(guests_of(talking)) == is_guest
+    talking.bench.executor.stop(uid, grace_s=0)
+    talking.bench.ended(uid)
+    wait_for(lambda: not guests_of(talking))
+
+
+def test_guests_that_ended_unseen_are_let_go(program: Talking) -> None:
+    guests = Guests(program.holder, "docker")
+    for uid in ("a", "b"):
+        guests.open(program.bench.spec("x", uid=uid), owner=os.geteuid(), by_path=False)
+    assert len(guests_of(program)) == 2
+    guests.keep({"b": 1})
+    wait_for(lambda: len(guests_of(program)) == 1)
+    guests.keep({"b": 2})
+    wait_for(lambda: not guests_of(program))
 
 
 # -- the holder -----------------------------------------------------------------------
