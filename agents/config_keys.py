@@ -57,6 +57,11 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    compress_after_s: float = 86_400.0  # after a run's end
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
     mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing
@@ -82,6 +87,7 @@ class SchedulerConfig:
     nodes: Nodes = field(default_factory=Nodes)
     cascade: Cascade = field(default_factory=Cascade)
     output: Output = field(default_factory=Output)
+    logs: Logs = field(default_factory=Logs)
     paths: Paths = field(default_factory=Paths)
     security: Security = field(default_factory=Security)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
@@ -320,6 +326,13 @@ KEYS: Mapping[str, Key] = table(
         "an amount from 4096 bytes to 1TiB, such as 64MiB",
         size(4096, 2**40),
         format_memory,
+    ),
+    Key(
+        "logs.compress_after",
+        "logs.compress_after_s",
+        "a duration from 60 seconds to 3650 days",
+        seconds(60, 3650 * DAY_S),
+        number,
     ),
     Key(
         "paths.entry_roots",

@@ -88,6 +88,9 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/signal/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
+    f"{API}runs/{{}}/log-lines/": reads(),
+    f"{API}runs/{{}}/log.jsonl": reads(),
+    f"{API}runs/{{}}/output/{{}}/": reads(),
     f"{API}runs/{{}}/result/": reads(),
     f"{API}spawn/": acts("operator"),
     # the installation

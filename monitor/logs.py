@@ -132,8 +132,8 @@ class Chunk:
 class Printed:
     """One stream of a run, for as long as it is open: its size does not move."""
 
-    def __init__(self, uid: str, output: Output) -> None:
-        self.uid, self.output = uid, output
+    def __init__(self, uid: str, stream: Stream, output: Output) -> None:
+        self.uid, self.stream, self.output = uid, stream, output
         self.size, self.cut = output.size, output.cut
         self.written_at = output.written_at
 
@@ -147,18 +147,29 @@ class Printed:
 
     def read(self, start: int, length: int) -> bytes:
         """What is kept from `start` on, up to the next cut; at most MOST_BYTES."""
+        data = self._read(start, length)
+        if b"\0" in data and self._was_cut():  # while we were at it
+            return self._read(start, length)
+        return data
+
+    def _read(self, start: int, length: int) -> bytes:
         for low, high in self.spans:
             if low <= start < high:
                 end = min(start + min(length, MOST_BYTES), high)
                 return released(self.uid, self.output, start, end)
         return b""
 
+    def _was_cut(self) -> bool:
+        """Whether more was cut since it was opened. What was is a hole: zeros."""
+        before, self.cut = self.cut, log_files.cut_of(folder_of(self.uid), self.stream)
+        return self.cut != before
+
 
 @contextmanager
 def opened(uid: str, stream: Stream) -> Iterator[Printed]:
     """A run's output. Raises NotFound for what cannot be a uid."""
     with log_files.opened(folder_of(uid), stream) as output:
-        yield Printed(uid, output)
+        yield Printed(uid, stream, output)
 
 
 def folder_of(uid: str) -> Path:

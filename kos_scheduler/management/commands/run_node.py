@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from agents import live_config, machine, redis
 from monitor import resource_manager
+from monitor.log_keeper import LogKeeper
 from scheduling import agent_control, node_process, nodes
 from scheduling.local_executors import executors_for
 from scheduling.rq import queues
@@ -36,9 +37,12 @@ class Command(BaseCommand):
         )
         process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
+        keeper = LogKeeper(name)
         process.start()
+        keeper.start()
         self.stdout.write(f"node {name} is running")
         launcher(name).work(logging_level="WARNING")
+        keeper.stop()
         process.stop()
         self.stdout.write(f"node {name} has stopped; its agents go on")
 
