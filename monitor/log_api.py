@@ -55,14 +55,10 @@ class About:
 
     def removed(self, at: datetime) -> str | None:
         """Why there is nothing to read any more, or None."""
-        days = live_config.current().log_retention_days
-        if (
-            not self.is_over
-            or self.ended_at is None
-            or logs.folder_of(self.uid).exists()
-        ):
+        if not self.is_over or logs.folder_of(self.uid).exists():
             return None
-        if self.ended_at > at - timedelta(days=days):
+        days = live_config.current().log_retention_days
+        if self.ended_at is None or self.ended_at > at - timedelta(days=days):
             return None
         return f"output is kept for {days} days (log_retention_days)"
 
@@ -103,14 +99,20 @@ class LogLines(APIView):
         query = Query(request, allowed=FILTERS)
         wanted, asked = wanted_of(query), Asked.of(query)
         limit = query.limit
-        run, at = about(uid), now()
-        with ExitStack() as stack:
-            opened = [stack.enter_context(logs.opened(uid, s)) for s in asked.streams]
-            walks = walks_of(run, opened, wanted, Budget(), at)
-            stretch = asked.stretch(walks, wanted)
-            found = log_pages.page(walks, stretch, most=limit)
-            body = told(run, found, opened, is_ahead=stretch.is_ahead)
-        return orjson_response({**body, "removed": run.removed(at)})
+        return orjson_response(lines_of(about(uid), asked, wanted, limit, now()))
+
+
+def lines_of(
+    run: About, asked: Asked, wanted: Wanted, limit: int, at: datetime
+) -> dict[str, Any]:
+    """One page of a run's lines, as it is answered."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(logs.opened(run.uid, s)) for s in asked.streams]
+        walks = walks_of(run, opened, wanted, Budget(), at)
+        stretch = asked.stretch(walks, wanted)
+        found = log_pages.page(walks, stretch, most=limit)
+        body = told(run, found, opened, is_ahead=stretch.is_ahead)
+    return {**body, "removed": run.removed(at)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,7 +388,7 @@ def test_a_download_says_what_was_cut_in_its_place(log) -> None:
 
 
 def test_there_are_only_two_streams(log) -> None:
-    assert log.get("output/work/").status_code == 404
+    assert log.get("output/both/").status_code == 404
     assert log.get("output/..%2fout/").status_code == 404
 
 

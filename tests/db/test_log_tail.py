@@ -1,4 +1,4 @@
-"""Watching a log live: nothing lost, nothing twice, nothing torn; a flood is skipped."""
+"""Watching a log live: nothing lost, twice or torn; a flood is skipped."""
 
 from __future__ import annotations
 
