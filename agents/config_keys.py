@@ -33,6 +33,7 @@ from agents.config_sections import (
     Artefacts,
     Bus,
     Cascade,
+    Logs,
     Nodes,
     Output,
     Paths,
@@ -73,6 +74,7 @@ class SchedulerConfig:
     cascade: Cascade = field(default_factory=Cascade)
     bus: Bus = field(default_factory=Bus)
     output: Output = field(default_factory=Output)
+    logs: Logs = field(default_factory=Logs)
     paths: Paths = field(default_factory=Paths)
     preload: Preload = field(default_factory=Preload)
     archive: Archive = field(default_factory=Archive)
@@ -307,6 +309,13 @@ KEYS: Mapping[str, Key] = table(
         list,
     ),
     bound("archive.max_bytes"),
+    Key(
+        "logs.compress_after",
+        "logs.compress_after_s",
+        "a duration from 60 seconds to 3650 days",
+        seconds(60, 3650 * DAY_S),
+        number,
+    ),
     Key(
         "security.run_as_users",
         "security.run_as_users",

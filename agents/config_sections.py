@@ -38,6 +38,11 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    compress_after_s: float = 86_400.0  # after a run's end
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
     mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing

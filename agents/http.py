@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from django.core import signing
 from django.db.models import Q, QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 from agents.errors import Invalid
 
@@ -286,3 +286,8 @@ def orjson_response(data: object, status: int = 200) -> HttpResponse:
         status=status,
         content_type="application/json",
     )
+
+
+class LongAnswer(StreamingHttpResponse):
+    """An answer of any length, made piece by piece as the client takes it: never in
+    memory as a whole. Each piece is made on a request thread, so keep it short."""

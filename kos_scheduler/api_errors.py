@@ -31,6 +31,7 @@ STATUS_BY_CODE = {
     "changed_meanwhile": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "no_such_range": 416,
     "refused": 422,
     "too_many": 429,
     "error": 500,

@@ -18,13 +18,14 @@ from django.conf import settings  # noqa: E402
 from kos_scheduler import daphne_cap  # noqa: E402
 from kos_scheduler.edge import BodyCap  # noqa: E402
 from kos_scheduler.handler import ThreadHandler  # noqa: E402
+from kos_scheduler.pacing import Paced  # noqa: E402
 from kos_scheduler.socket_gate import SocketGate  # noqa: E402
 from monitor.routing import websocket_urlpatterns  # noqa: E402
 
 daphne_cap.install(settings.KOS_MAX_BODY_BYTES)
 application = ProtocolTypeRouter(
     {
-        "http": BodyCap(ThreadHandler(), settings.KOS_MAX_BODY_BYTES),
+        "http": Paced(BodyCap(ThreadHandler(), settings.KOS_MAX_BODY_BYTES)),
         "websocket": SocketGate(URLRouter(websocket_urlpatterns)),
     }
 )

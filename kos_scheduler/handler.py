@@ -25,7 +25,8 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from agents.http import WAITED
+from agents.http import WAITED, LongAnswer
+from kos_scheduler.pacing import ClientGone
 
 THREADS = 4  # the interpreter runs one at a time; more would only wait for the others
 
@@ -69,8 +70,10 @@ class ThreadHandler(ASGIHandler):
             assert refusal is not None, "there is a request or what is wrong with it"
             return refusal
         response: Any = self.get_response(request)
-        if response.streaming:  # a static file: read here, where reading may block
-            response = whole(response)
+        if isinstance(response, LongAnswer) and request.method != "HEAD":
+            pass  # sent piece by piece
+        elif response.streaming:  # a static file: read here, where reading may block
+            response = whole(response, with_body=request.method != "HEAD")
         response._handler_class = self.__class__
         return cast(HttpResponseBase, response)
 
@@ -85,13 +88,29 @@ class ThreadHandler(ASGIHandler):
         ]
         start = {"status": response.status_code, "headers": headers}
         await send({"type": "http.response.start", **start})
-        assert isinstance(response, HttpResponse), "streams were made whole"
+        if isinstance(response, LongAnswer):
+            return await self.send_long(response, send)
+        assert isinstance(response, HttpResponse), "other streams were made whole"
         await send({"type": "http.response.body", "body": response.content})
 
+    async def send_long(self, response: LongAnswer, send: Any) -> None:
+        """Piece by piece, each when the one before has gone out."""
+        loop = asyncio.get_running_loop()
+        pieces = iter(response)
+        try:
+            while (
+                piece := await loop.run_in_executor(self.threads, next, pieces, None)
+            ) is not None:
+                body = {"body": piece, "more_body": True}
+                await send({"type": "http.response.body", **body})
+        except ClientGone:
+            return
+        await send({"type": "http.response.body", "body": b""})
 
-def whole(stream: Any) -> HttpResponse:
+
+def whole(stream: Any, *, with_body: bool = True) -> HttpResponse:
     """The same answer with its body in memory; ours are small by their own caps."""
-    body, headers = b"".join(stream), dict(stream.items())
+    body, headers = b"".join(stream) if with_body else b"", dict(stream.items())
     response: Any = HttpResponse(body, status=stream.status_code, headers=headers)
     response.cookies = stream.cookies
     response._resource_closers.extend(stream._resource_closers)

@@ -15,6 +15,7 @@ import scheduling.schedule_api
 import scheduling.timeline_api
 from kos_scheduler import admin_api, views
 from kos_scheduler.roles import PAGES
+from monitor import log_api
 from monitor.metrics import metrics_view
 
 api: list[URLPattern | URLResolver] = [
@@ -27,6 +28,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,
     *monitor.api.routes,
+    *log_api.routes,
 ]
 pages = [path(page, views.app) for page in PAGES]
 pages += [path(f"{page}/<path:rest>", views.app) for page in PAGES if page]

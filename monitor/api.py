@@ -14,7 +14,7 @@ from agents import sealing
 from agents.errors import NotFound
 from agents.http import Query, orjson_response
 from agents.models import Event
-from monitor import audit, logs, redaction
+from monitor import audit, logs
 from monitor.logs import STREAMS, Chunk, Stream
 from scheduling.models import Run
 from scheduling.run_state import FINAL
@@ -54,17 +54,16 @@ class RunLogs(APIView):
 def _told(
     uid: str, stream: Stream, after: int | None, length: int, state: str
 ) -> dict[str, Any]:
+    lives = state not in FINAL
     chunk = (
-        logs.tail(uid, stream, length)
+        logs.tail(uid, stream, length, growing=lives)
         if after is None
-        else logs.read(uid, stream, after, length)
+        else logs.read(uid, stream, after, length, growing=lives)
     )
-    growing = state not in FINAL or chunk.end < chunk.size
+    growing = lives or chunk.end < chunk.size
     text, used = logs.decoded(chunk.data, more=growing)
     if chunk.data and not used:  # a lone piece of a character that may never be whole
         text, used = logs.decoded(chunk.data, more=False)
-    live = state not in FINAL
-    text, used = redaction.hide(uid, stream, chunk, text, used, growing=live)
     return {
         "text": text,
         "from": chunk.start,

@@ -11,14 +11,11 @@ class MonitorConfig(AppConfig):
         from django.conf import settings
 
         from agents.journal import recorded
-        from monitor import agent_status_monitor, logs, retention
-        from scheduling import housekeeping
+        from monitor import agent_status_monitor, logs, redaction
 
+        redaction.install()
         recorded.connect(
             agent_status_monitor.tell, dispatch_uid="monitor.agent_status_monitor"
         )
         if settings.PROCESS:  # one of ours, not a command a person runs
             logs.configure(settings.PROCESS)
-        housekeeping.register(
-            "retention", every_s=retention.EVERY_S, work=retention.remove_old_output
-        )

@@ -175,6 +175,17 @@ def regular(parent: int, name: str) -> int | None:
     return None
 
 
+def cut_of(folder: Path, stream: str) -> Cut | None:
+    """What was cut of a stream, as it is said now."""
+    with suppress(OSError):
+        parent = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return read_cut(parent, stream)
+        finally:
+            os.close(parent)
+    return None
+
+
 def read_cut(parent: int, stream: str) -> Cut | None:
     file = regular(parent, f"{stream}.cut")
     if file is None:

@@ -79,14 +79,18 @@ def pieces(data: bytes, base: int, rest: str) -> Iterator[Piece]:
 
 def forward(kept: Kept, at: int) -> Iterator[Block]:
     """Blocks from a piece's start to the end, with what was cut where it was."""
-    for number, (low, high) in enumerate(kept.spans):
-        if number and at < low:
-            yield Block(_cut_from(kept), b"", GONE, low)
-        at = max(at, low)
-        while at < high:
-            data = kept.read(at, min(WINDOW_BYTES, high - at))
-            if not data:  # it was made shorter meanwhile
-                return
+    while True:
+        spans = kept.spans
+        low, high = next(((a, b) for a, b in spans if at < b), (at, at))
+        if at < low:
+            yield Block(at, b"", GONE, low)
+            at = low
+        if at >= high:
+            return
+        data = kept.read(at, min(WINDOW_BYTES, high - at))
+        if not data and kept.spans == spans:  # it was made shorter meanwhile
+            return
+        if data:  # else it was cut away meanwhile
             block = _until_bound(data, at, high, kept.size)
             yield block
             at = block.end

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,8 @@ Stream = Literal["out", "err"]
 STREAMS: tuple[Stream, ...] = ("out", "err")
 UID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 MOST_BYTES = 2**20  # of one read, whatever is asked for
+HELD_S = 2.0  # how long a program may take over writing one secret
+LEAST_BEGUN = 4  # bytes: so much of a secret at the very end is hidden
 # Extras of a log record that are kept: names are API and never change meaning.
 EXTRAS = {
     *("action", "agent", "actor", "count", "job", "node", "run", "schedule"),
@@ -103,19 +106,32 @@ class Redaction(Protocol):
     def hide(self, uid: str, data: bytes) -> bytes:
         """The same number of bytes, with no secret in them."""
 
+    def begun(self, uid: str, data: bytes) -> int:
+        """How many bytes at its end may be the first part of a secret."""
+
 
 redaction: Redaction | None = None
 
 
-def released(uid: str, output: Output, start: int, end: int) -> bytes:
+def released(uid: str, output: Output, start: int, end: int, *, hold: bool) -> bytes:
     """Bytes of a run's output on their way out. All that leaves goes through here,
-    before it is searched, cut into lines, shown, sent or downloaded."""
+    before it is searched, cut into lines, shown, sent or downloaded.
+
+    What may be the first part of a secret at the end of all is held back with `hold`,
+    while the output is fresh; else a part of some length is hidden.
+    """
     margin = redaction.margin_bytes(uid) if redaction is not None else 0
     if redaction is None or not margin:
         return output.pread(start, end - start)
     begin = max(start - margin, 0)
     data = output.pread(begin, end + margin - begin)
-    return redaction.hide(uid, data)[start - begin : end - begin]
+    shown = redaction.hide(uid, data)
+    if begin + len(data) >= output.size and (begun := redaction.begun(uid, data)):
+        if hold and time.time() - output.written_at < HELD_S:
+            end = max(start, min(end, output.size - begun))
+        elif begun >= LEAST_BEGUN:
+            shown = shown[:-begun] + b"*" * begun
+    return shown[start - begin : end - begin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +149,8 @@ class Chunk:
 class Printed:
     """One stream of a run, for as long as it is open: its size does not move."""
 
-    def __init__(self, uid: str, output: Output) -> None:
-        self.uid, self.output = uid, output
+    def __init__(self, uid: str, stream: Stream, output: Output) -> None:
+        self.uid, self.stream, self.output = uid, stream, output
         self.size, self.cut = output.size, output.cut
         self.written_at = output.written_at
 
@@ -146,20 +162,31 @@ class Printed:
             return [(0, self.size)]
         return [(0, cut.start), (min(cut.end, self.size), self.size)]
 
-    def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int, *, hold: bool = False) -> bytes:
         """What is kept from `start` on, up to the next cut; at most MOST_BYTES."""
+        data = self._read(start, length, hold)
+        if b"\0" in data and self._was_cut():  # while we were at it
+            return self._read(start, length, hold)
+        return data
+
+    def _read(self, start: int, length: int, hold: bool) -> bytes:
         for low, high in self.spans:
             if low <= start < high:
                 end = min(start + min(length, MOST_BYTES), high)
-                return released(self.uid, self.output, start, end)
+                return released(self.uid, self.output, start, end, hold=hold)
         return b""
+
+    def _was_cut(self) -> bool:
+        """Whether more was cut since it was opened. What was is a hole: zeros."""
+        before, self.cut = self.cut, log_files.cut_of(folder_of(self.uid), self.stream)
+        return self.cut != before
 
 
 @contextmanager
 def opened(uid: str, stream: Stream) -> Iterator[Printed]:
     """A run's output. Raises NotFound for what cannot be a uid."""
     with log_files.opened(folder_of(uid), stream) as output:
-        yield Printed(uid, output)
+        yield Printed(uid, stream, output)
 
 
 def folder_of(uid: str) -> Path:
@@ -169,7 +196,9 @@ def folder_of(uid: str) -> Path:
     return Path(settings.VAR) / "runs" / uid[:2] / uid
 
 
-def read(uid: str, stream: Stream, start: int, length: int) -> Chunk:
+def read(
+    uid: str, stream: Stream, start: int, length: int, *, growing: bool = True
+) -> Chunk:
     """Up to `length` bytes of a run's output from `start`, in constant memory.
 
     An offset outside the file gives no bytes; one in the cut goes on behind it; a file
@@ -178,17 +207,17 @@ def read(uid: str, stream: Stream, start: int, length: int) -> Chunk:
     """
     with opened(uid, stream) as printed:
         start = kept(printed, min(max(start, 0), printed.size))
-        data = printed.read(start, max(length, 0))
+        data = printed.read(start, max(length, 0), hold=growing)
         return Chunk(data, start, printed.size, printed.cut)
 
 
-def tail(uid: str, stream: Stream, length: int) -> Chunk:
+def tail(uid: str, stream: Stream, length: int, *, growing: bool = True) -> Chunk:
     """The last `length` bytes, from the start of a line where there is one."""
     length = min(max(length, 0), MOST_BYTES)
     with opened(uid, stream) as printed:
         low = printed.spans[-1][0]
         start = max(printed.size - length, low)
-        data = printed.read(start, length)
+        data = printed.read(start, length, hold=growing)
         skip = data.find(b"\n") + 1 or _rest_of_character(data) if start > low else 0
         return Chunk(data[skip:], start + skip, printed.size, printed.cut)
 

@@ -1,103 +1,46 @@
-"""Blotting secrets out of bytes that come in pieces. Pure.
+"""Blotting secrets out of bytes. Pure.
 
-A byte is covered when it is part of an occurrence of any secret; each stretch of
-covered bytes is shown as one mark, in the piece in which it begins. Whether a byte is
-covered depends only on the bytes within `reach` of it, so a piece from anywhere in a
-file can be shown with a little of what surrounds it, whole files and single pieces
-agree, and the memory needed is a piece and twice the reach.
+Every byte of an occurrence of a secret becomes a `*`, so no offset moves. Whether a
+byte is covered depends only on the bytes within `reach` of it: a piece from anywhere in
+a file, seen with that much of what surrounds it, reads as the same piece of the whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-MARK = "••••".encode()
 LEAST_LINE = 8  # characters: of a secret of several lines each such line is one too
+BLOT = bytes(ord("\n") if byte == ord("\n") else ord("*") for byte in range(256))
 
 
 class Redactor:
-    """`reach` is how many bytes before and after a piece decide what is shown of it."""
+    """`reach` is how much before and after a piece decides what is shown of it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self.needles = sorted(set(_needles(secrets)), key=len, reverse=True)
         self.reach = max(map(len, self.needles), default=0)
 
-    def __bool__(self) -> bool:
-        return bool(self.needles)
-
-    def shown(self, window: bytes, start: int, end: int) -> bytes:
-        """What is shown of window[start:end]. The window should reach `reach` bytes
-        further on both sides, where there are any."""
-        shown, at = bytearray(), start
-        for begin, stop in self._stretches(window):
-            if stop <= start or begin >= end:
-                continue
-            shown += window[at : max(begin, start)]
-            if begin >= start:
-                shown += MARK
-            at = min(stop, end)
-        return bytes(shown + window[at:end]) if at < end else bytes(shown)
-
-    def _stretches(self, window: bytes) -> list[tuple[int, int]]:
-        """Where covered bytes lie, in order, touching ones joined."""
-        found = sorted(self._occurrences(window))
-        joined: list[tuple[int, int]] = []
-        for begin, stop in found:
-            if joined and begin <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-            else:
-                joined.append((begin, stop))
-        return joined
-
-    def _occurrences(self, window: bytes) -> Iterator[tuple[int, int]]:
-        """Of each secret, those that overlap as well, and those joined."""
+    def blotted(self, data: bytes) -> bytes:
+        """As many bytes, with no secret in them; lines stay lines."""
+        found = bytearray(data)
         for needle in self.needles:
-            begin = stop = at = window.find(needle)
+            at = data.find(needle)
             while at >= 0:
-                if at > stop:
-                    yield begin, stop
-                    begin = at
-                stop = at + len(needle)
-                at = window.find(needle, at + 1)
-            if begin >= 0:
-                yield begin, stop
+                end = at + len(needle)
+                found[at:end] = needle.translate(BLOT)
+                at = data.find(needle, at + 1)
+        return bytes(found)
 
-    def settled(self, data: bytes) -> int:
-        """How much of the beginning can be shown while more may follow: the end may be
-        the first part of a secret."""
-        for at in range(max(0, len(data) - self.reach + 1), len(data)):
-            rest = data[at:]
-            if any(needle.startswith(rest) for needle in self.needles):
-                return at
-        return len(data)
+    def begun(self, data: bytes) -> int:
+        """How many bytes at the end may be the first part of a secret."""
+        return max((_begun(data, needle) for needle in self.needles), default=0)
 
 
-class Stream:
-    """A file shown from its beginning as it comes. What it gives, joined, is what
-    `shown` makes of the whole."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self.redactor = redactor
-        self.before = b""  # passed on already; at most `reach` and one byte
-        self.waiting = b""
-
-    def feed(self, piece: bytes) -> bytes:
-        """What can be shown now."""
-        self.waiting += piece
-        return self._pass_on(max(0, len(self.waiting) - self.redactor.reach))
-
-    def finish(self) -> bytes:
-        """The rest."""
-        return self._pass_on(len(self.waiting))
-
-    def _pass_on(self, count: int) -> bytes:
-        begin = len(self.before)
-        window = self.before + self.waiting
-        shown = self.redactor.shown(window, begin, begin + count)
-        passed = window[: begin + count]
-        self.before = passed[-(self.redactor.reach + 1) :]
-        self.waiting = window[begin + count :]
-        return shown
+def _begun(data: bytes, needle: bytes) -> int:
+    for length in range(min(len(needle) - 1, len(data)), 0, -1):
+        if data.endswith(needle[:length]):
+            return length
+    return 0
 
 
 def _needles(secrets: Iterable[str]) -> Iterator[bytes]:

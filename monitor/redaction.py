@@ -13,54 +13,55 @@ from threading import Lock
 from agents import secret_store
 from agents.secret_uses import named_in
 from monitor import logs
-from monitor.logs import Chunk, Stream
 from monitor.redact import Redactor
 from scheduling.models import Run
 
 KEPT_S = 5.0  # a secret changed meanwhile is hidden from then on
 MOST_KEPT = 500
 
-_kept: dict[str, tuple[float, Redactor]] = {}
-_lock = Lock()
+
+class SecretsOfRuns:
+    """As monitor.logs wants it; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Redactor]] = {}
+        self._lock = Lock()
+
+    def margin_bytes(self, uid: str) -> int:
+        return self._redactor(uid).reach
+
+    def hide(self, uid: str, data: bytes) -> bytes:
+        return self._redactor(uid).blotted(data)
+
+    def begun(self, uid: str, data: bytes) -> int:
+        return self._redactor(uid).begun(data)
+
+    def forget(self) -> None:
+        """Look again on the next call."""
+        with self._lock:
+            self._kept.clear()
+
+    def _redactor(self, uid: str) -> Redactor:
+        """Of the run's secrets; it has no needles where there are none."""
+        now_s = time.monotonic()
+        with self._lock:
+            until_s, kept = self._kept.get(uid, (0.0, None))
+        if kept is not None and now_s < until_s:
+            return kept
+        specs = Run.objects.filter(uid=uid).values_list("version__spec", flat=True)
+        spec = specs.first()
+        wanted = named_in(spec) if spec else set()
+        found = Redactor(secret_store.ever_held(wanted) if wanted else ())
+        with self._lock:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[uid] = (now_s + KEPT_S, found)
+        return found
 
 
-def redactor_of(uid: str) -> Redactor:
-    """Of the run's secrets; it has no needles where there are none."""
-    now_s = time.monotonic()
-    with _lock:
-        until_s, kept = _kept.get(uid, (0.0, None))
-    if kept is not None and now_s < until_s:
-        return kept
-    spec = Run.objects.filter(uid=uid).values_list("version__spec", flat=True).first()
-    wanted = named_in(spec) if spec else set()
-    found = Redactor(secret_store.ever_held(wanted) if wanted else ())
-    with _lock:
-        if len(_kept) >= MOST_KEPT:
-            _kept.clear()
-        _kept[uid] = (now_s + KEPT_S, found)
-    return found
+secrets_of_runs = SecretsOfRuns()
 
 
-def forget() -> None:
-    """Look again on the next call."""
-    with _lock:
-        _kept.clear()
-
-
-def hide(
-    uid: str, stream: Stream, chunk: Chunk, text: str, used: int, *, growing: bool
-) -> tuple[str, int]:
-    """`text`, which is the first `used` bytes of the chunk, without secrets, and how
-    many bytes were taken: fewer where the end may be the first part of one."""
-    redactor = redactor_of(uid)
-    if not redactor or not used:
-        return text, used
-    reach = redactor.reach
-    left = logs.read(uid, stream, max(0, chunk.start - reach - 1), reach + 1).data
-    left = left[: min(chunk.start, reach + 1)]
-    right = logs.read(uid, stream, chunk.end, reach).data
-    window = left + chunk.data + right
-    if growing and len(right) < reach:  # the end of the file is within reach
-        used = min(used, max(0, redactor.settled(window) - len(left)))
-    shown = redactor.shown(window, len(left), len(left) + used)
-    return shown.decode("utf-8", errors="replace"), used
+def install() -> None:
+    """From now on no output leaves this process with a secret in it."""
+    logs.redaction = secrets_of_runs

@@ -64,7 +64,7 @@ def fresh_process_state() -> Iterator[None]:
     from monitor import redaction
     from scheduling import hot_reads
 
-    redaction.forget()
+    redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()
     rates.local.counts.clear()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor import log_lines
+from monitor import log_lines, log_pages
 from monitor.log_files import Cut
 from monitor.log_lines import (
     CONTINUED,
@@ -20,6 +20,8 @@ from monitor.log_lines import (
     forward,
     start_of_piece,
 )
+from monitor.log_marks import MARK, Times
+from monitor.log_pages import Budget, Stretch, Walk, Wanted
 
 
 @dataclass
@@ -139,3 +141,68 @@ def test_a_character_is_not_torn_where_a_long_line_is_broken() -> None:
     assert len(parts) > 2
     assert "".join(part.data.decode() for part in parts) == "€" * 40
     assert {part.how for part in parts[:-1]} == {CONTINUED}
+
+
+@st.composite
+def two_streams(draw: st.DrawFn) -> tuple[dict[str, Memory], bytes]:
+    """Two outputs and the marks of when they grew."""
+    kept = {"out": draw(outputs()), "err": draw(outputs())}
+    marks = b""
+    for at in range(draw(st.integers(0, 6))):
+        number = draw(st.integers(0, 1))
+        size = draw(st.integers(0, kept[("out", "err")[number]].size))
+        marks += MARK.pack(number, float(at), size)
+    return kept, marks
+
+
+def page_of(kept, marks, limit, start, *, is_ahead) -> log_pages.Page:
+    walks = [
+        Walk(
+            name, one, Times(marks, name, begun=0, ended=9, last=9), Wanted(), Budget()
+        )
+        for name, one in kept.items()
+    ]
+    ends = {name: one.size for name, one in kept.items()}
+    stop = ends if is_ahead else {"out": 0, "err": 0}
+    return log_pages.page(walks, Stretch(start, stop, is_ahead), most=limit)
+
+
+@settings(max_examples=200, deadline=None)
+@given(given_=two_streams(), limit=st.integers(1, 7), is_ahead=st.booleans())
+def test_paging_tells_every_piece_of_both_streams_once(given_, limit, is_ahead) -> None:
+    kept, marks = given_
+    ends = {name: one.size for name, one in kept.items()}
+    place, pages = {"out": 0, "err": 0} if is_ahead else ends, []
+    for _ in range(1000):
+        page = page_of(kept, marks, limit, place, is_ahead=is_ahead)
+        pages.append(page.items)
+        place = page.next if is_ahead else page.previous
+        if not page.more:
+            break
+    items = [item for page in (pages if is_ahead else pages[::-1]) for item in page]
+    for name, one in kept.items():
+        assert [item.piece for item in items if item.stream == name] == ahead(one)
+    if is_ahead:
+        keys = [item.key for item in items]
+        assert keys == sorted(keys)
+
+
+def test_marks_tell_when_a_byte_was_written() -> None:
+    marks = b"".join(MARK.pack(0, 10.0 * n, 100 * n) for n in range(1, 5))
+    times = Times(marks, "out", begun=1, ended=39, last=38)
+    assert [times.written(end) for end in (1, 100, 101, 400, 500)] == [
+        *(10, 10, 20, 39, 39),
+    ]
+    assert times.not_before(101) == 10
+    assert times.first_since(20) == 100
+    assert times.last_until(20, 500) == 300
+
+
+def test_marks_an_agent_forged_bring_no_disorder() -> None:
+    nan = float("nan")
+    marks = b"".join(
+        MARK.pack(0, at, size)
+        for at, size in [(5, 10), (3, 20), (nan, 30), (1e300, 5), (7, 40)]
+    )
+    times = Times(marks + b"half", "out", begun=1, ended=6, last=nan)
+    assert [times.written(end) for end in (10, 20, 40)] == [5, 5, 6]

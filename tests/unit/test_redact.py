@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import random
-import tracemalloc
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.redact import MARK, Redactor, Stream
+from monitor.redact import Redactor
 
-letters = st.text("ab", min_size=0, max_size=60)
+letters = st.text("ab\n", min_size=0, max_size=60)
 needles = st.lists(st.text("ab", min_size=1, max_size=7), min_size=1, max_size=4)
 cuts = st.lists(st.integers(0, 60), max_size=12)
 
 
-def covered(data: bytes, secrets: list[str]) -> list[bool]:
-    """By definition: each byte that is part of any occurrence."""
-    found = [False] * len(data)
+def by_definition(data: bytes, secrets: list[str]) -> bytes:
+    """Each byte that is part of any occurrence."""
+    found = bytearray(data)
     for secret in secrets:
         needle = secret.encode()
         for at in range(len(data) - len(needle) + 1):
             if data[at : at + len(needle)] == needle:
-                found[at : at + len(needle)] = [True] * len(needle)
-    return found
+                found[at : at + len(needle)] = b"*" * len(needle)
+    return bytes(found)
 
 
-def by_definition(data: bytes, secrets: list[str]) -> bytes:
-    hidden, shown = covered(data, secrets), b""
-    for at in range(len(data)):
-        if not hidden[at]:
-            shown += data[at : at + 1]
-        elif at == 0 or not hidden[at - 1]:
-            shown += MARK
-    return shown
-
-
-def pieces(data: bytes, where: list[int]) -> list[tuple[int, int]]:
-    ends = sorted({min(at, len(data)) for at in where} | {0, len(data)})
-    return list(pairwise(ends))
-
-
-@given(letters, needles, cuts)
-def test_pieces_of_a_stream_join_to_what_the_whole_shows(text, secrets, where) -> None:
+@given(letters, needles)
+def test_every_byte_of_a_secret_is_covered_and_no_other(text, secrets) -> None:
     data = text.encode()
-    stream = Stream(Redactor(secrets))
-    shown = [stream.feed(data[a:b]) for a, b in pieces(data, where)]
-    assert b"".join([*shown, stream.finish()]) == by_definition(data, secrets)
+    assert Redactor(secrets).blotted(data) == by_definition(data, secrets)
 
 
 @given(letters, needles, cuts)
@@ -55,39 +36,31 @@ def test_pieces_read_anywhere_join_to_what_the_whole_shows(
     text, secrets, where
 ) -> None:
     data, redactor = text.encode(), Redactor(secrets)
+    ends = sorted({min(at, len(data)) for at in where} | {0, len(data)})
     shown = b""
-    for a, b in pieces(data, where):
-        left = max(0, a - redactor.reach - 1)
-        window = data[left : b + redactor.reach]
-        shown += redactor.shown(window, a - left, b - left)
-    assert shown == by_definition(data, secrets)
+    for a, b in pairwise(ends):
+        left = max(0, a - redactor.reach)
+        window = redactor.blotted(data[left : b + redactor.reach])
+        shown += window[a - left : b - left]
+    assert shown == redactor.blotted(data)
 
 
-@given(letters, needles, st.integers(0, 60))
-def test_what_is_settled_never_shows_the_first_part_of_a_secret(
-    text, secrets, cut
+@given(needles, st.text("ab", max_size=20), st.integers(1, 6))
+def test_it_is_known_how_much_of_a_secret_may_have_begun_at_the_end(
+    secrets, before, length
 ) -> None:
-    data, redactor = text.encode(), Redactor(secrets)
-    cut = min(cut, len(data))
-    upto = redactor.settled(data[:cut])
-    early = redactor.shown(data[:cut], 0, upto)
-    assert by_definition(data, secrets).startswith(early)
+    first = secrets[0].encode()
+    begun = first[: min(length, len(first) - 1)]
+    data = before.encode() + begun
+    said = Redactor(secrets).begun(data)
+    assert said >= len(begun)
+    assert any(s.encode().startswith(data[len(data) - said :]) for s in secrets)
 
 
-def test_each_long_line_of_a_secret_is_one() -> None:
-    key = "-----BEGIN-----\nMIIEvQIBADANBg\nshort\n"
-    redactor = Redactor([key])
-    told = b"got MIIEvQIBADANBg and short"
-    assert redactor.shown(told, 0, len(told)) == b"got " + MARK + b" and short"
-
-
-def test_memory_stays_the_same_however_much_passes() -> None:
-    stream = Stream(Redactor(["x" * 1000, "sesame"]))
-    piece = random.Random(7).randbytes(64 * 1024)
-    stream.feed(piece)
-    tracemalloc.start()
-    for _ in range(100):
-        stream.feed(piece)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 1_000_000
+def test_each_long_line_of_a_secret_is_one_and_lines_stay_lines() -> None:
+    redactor = Redactor(["-----BEGIN-----\nMIIEvQIBADANBg\nshort\n"])
+    assert redactor.blotted(b"got MIIEvQIBADANBg and short") == (
+        b"got ************** and short"
+    )
+    whole = b"-----BEGIN-----\nMIIEvQIBADANBg\nshort"
+    assert redactor.blotted(whole).split(b"\n") == [b"*" * 15, b"*" * 14, b"*" * 5]
