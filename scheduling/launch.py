@@ -98,7 +98,7 @@ def start_of(row: Mapping[str, Any], *, node: str, now: datetime) -> Start:
         return Start(spec, pre_start_of(row))
     try:
         opened = confidential.opened(row["spec"], row["uid"], now=now)
-    except Missing as missing:
+    except (Missing, OSError) as missing:  # a full disk stops nobody else's start
         return Start(spec, refused=f"cannot start: {missing}")
     container = spec.container
     if container is not None and opened.registry_auth is not None:
