@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.redact import MARK, Redactor, Stream
+from monitor.redact import MARK, Redactor, Stream, read_blanked
 
 letters = st.text("ab", min_size=0, max_size=60)
 needles = st.lists(st.text("ab", min_size=1, max_size=7), min_size=1, max_size=4)
@@ -72,6 +72,38 @@ def test_what_is_settled_never_shows_the_first_part_of_a_secret(
     upto = redactor.settled(data[:cut])
     early = redactor.shown(data[:cut], 0, upto)
     assert by_definition(data, secrets).startswith(early)
+
+
+@given(letters, needles, cuts)
+def test_blanked_pieces_are_as_long_as_they_were(text, secrets, where) -> None:
+    data, redactor = text.encode(), Redactor(secrets)
+
+    def read(start: int, length: int) -> bytes:
+        return data[start : start + length]
+
+    shown = [
+        read_blanked(redactor, read, a, b - a, growing=False)
+        for a, b in pieces(data, where)
+    ]
+    hidden = zip(data, covered(data, secrets), strict=True)
+    assert b"".join(shown) == bytes(b"*"[0] if is_in else b for b, is_in in hidden)
+
+
+@given(letters, needles, st.integers(0, 60), cuts)
+def test_a_growing_output_never_shows_what_becomes_a_secret(
+    text, secrets, upto, where
+) -> None:
+    data, redactor = text.encode(), Redactor(secrets)
+    early, hidden = data[:upto], covered(data, secrets)
+
+    def read(start: int, length: int) -> bytes:
+        return early[start : start + length]
+
+    for a, b in pieces(early, where):
+        shown = read_blanked(redactor, read, a, b - a, growing=True)
+        assert all(byte == b"*"[0] for at, byte in enumerate(shown, a) if hidden[at]), (
+            "it was the beginning of one"
+        )
 
 
 def test_each_long_line_of_a_secret_is_one() -> None:
