@@ -9,9 +9,8 @@ agree, and the memory needed is a piece and twice the reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-Read = Callable[[int, int], bytes]  # start, length
 MARK = "••••".encode()
 BLANK = b"*"
 LEAST_LINE = 8  # characters: of a secret of several lines each such line is one too
@@ -40,17 +39,16 @@ class Redactor:
             at = min(stop, end)
         return bytes(shown + window[at:end]) if at < end else bytes(shown)
 
-    def blanked(self, window: bytes, start: int, end: int, *, last: bool) -> bytes:
-        """window[start:end] with every covered byte as an asterisk: as long as it was,
-        for readers that count in offsets of the file. `last`: the window ends where
-        the file does and more may follow, so what may become a secret is hidden too."""
-        hidden = bytearray(window)
-        for begin, stop in self._stretches(window):
+    def blanked(self, data: bytes) -> bytes:
+        """The same number of bytes with an asterisk for each covered one, for readers
+        that count in offsets of the file. A beginning of a secret at the very end is
+        hidden too; with `reach` bytes of margin it lies in the margin."""
+        hidden = bytearray(data)
+        for begin, stop in self._stretches(data):
             hidden[begin:stop] = BLANK * (stop - begin)
-        if last:
-            begin = self.settled(window)
-            hidden[begin:] = BLANK * (len(window) - begin)
-        return bytes(hidden[start:end])
+        begin = self.settled(data)
+        hidden[begin:] = BLANK * (len(data) - begin)
+        return bytes(hidden)
 
     def _stretches(self, window: bytes) -> list[tuple[int, int]]:
         """Where covered bytes lie, in order, touching ones joined."""
@@ -84,19 +82,6 @@ class Redactor:
             if any(needle.startswith(rest) for needle in self.needles):
                 return at
         return len(data)
-
-
-def read_blanked(
-    redactor: Redactor, read: Read, start: int, length: int, *, growing: bool
-) -> bytes:
-    """As read(start, length), blanked. `read` answers with fewer bytes at the end."""
-    reach, data = redactor.reach, read(start, length)
-    before = min(start, reach)
-    left = read(start - before, before) if before else b""
-    right = read(start + len(data), reach)
-    window = left + data + right
-    begin, last = len(left), growing and len(right) < reach
-    return redactor.blanked(window, begin, begin + len(data), last=last)
 
 
 class Stream:

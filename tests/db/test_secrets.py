@@ -334,3 +334,14 @@ def test_a_secret_that_does_not_open_stops_the_turn_and_loses_none(db) -> None:
         call_command("turn_secret_keys")
     assert Secret.objects.get(name="good").sealed == before
     assert secret_store.values(["good"]) == {"good": VALUE}
+
+
+def test_readers_of_bytes_get_as_many_with_the_secret_blanked(make_agent) -> None:
+    put()
+    run = running(make_agent, secrets=["db-key"])
+    blanks = redaction.Blanks()
+    said = f"key {VALUE} end".encode()
+    assert blanks.margin_bytes(run.uid) == len(VALUE)
+    assert blanks.hide(run.uid, said) == b"key " + b"*" * len(VALUE) + b" end"
+    plain = runs.request_run(make_agent("plain"), actor="t", now=NOON)
+    assert blanks.margin_bytes(plain.uid) == 0
