@@ -26,7 +26,8 @@ def keys_path() -> Path:
 
 
 def seal(name: str, value: str) -> str:
-    """The value, readable only with a key of this installation and under this name."""
+    """The value, readable only with a key of this installation and under this name.
+    Raises CannotOpen where there is none."""
     return _box().encrypt(f"{name}\0{value}".encode()).decode()
 
 
@@ -43,12 +44,21 @@ def unseal(name: str, sealed: str) -> str:
 
 
 def add_key() -> None:
-    """Put a new key first. The one before it stays, so that what another process is
-    sealing just now can be opened; older ones go."""
+    """Put a new key first; the others go on opening."""
+    _write([secrets.token_urlsafe(48), *_lines()])
+
+
+def forget_old_keys() -> None:
+    """Keep the first key and the one before it, which another process may just have
+    sealed with."""
+    _write(_lines()[:2])
+
+
+def _write(lines: list[str]) -> None:
+    """The whole file at once, on the disk before it counts."""
     path = keys_path()
-    lines = [secrets.token_urlsafe(48), *_lines()[:1]]
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(fresh, flags, 0o600), "w") as file:
         file.write("\n".join(lines) + "\n")
         file.flush()
@@ -62,7 +72,13 @@ def _lines() -> list[str]:
 
 def _box() -> MultiFernet:
     """Read afresh: secrets are opened seldom, and the keys may have been turned."""
-    return MultiFernet([Fernet(_key(line)) for line in _lines()])
+    try:
+        keys = [Fernet(_key(line)) for line in _lines()]
+    except OSError as error:
+        raise CannotOpen(f"{keys_path()} cannot be read: {error.strerror}") from None
+    if not keys:
+        raise CannotOpen(f"no key stands in {keys_path()}")
+    return MultiFernet(keys)
 
 
 def _key(line: str) -> bytes:

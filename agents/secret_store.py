@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from agents import journal, names, secret_box
-from agents.errors import Invalid, NotAllowedNow, NotFound
+from agents.errors import Invalid, NotAllowedNow, NotFound, Unavailable
 from agents.models import Agent, Secret
 from agents.quantities import shown
 from agents.secret_box import CannotOpen
@@ -31,20 +31,24 @@ class Missing(Exception):
 
 @transaction.atomic
 def put(name: str, value: object, *, actor: str, now: datetime) -> tuple[Secret, bool]:
-    """Make or change a secret; whether it is new. Raises Invalid."""
+    """Make or change a secret; whether it is new. Raises Invalid, Unavailable."""
     name, text = _name(name), _value(value)
+    try:
+        sealed = secret_box.seal(name, text)
+    except CannotOpen as closed:
+        raise Unavailable(str(closed)) from None
     held = Secret.objects.select_for_update().filter(name=name).first()
     past = _past(held)
     secret, created = Secret.objects.update_or_create(
         name=name,
         defaults={
-            "sealed": secret_box.seal(name, text),
+            "sealed": sealed,
             "past": past,
             "changed_at": now,
             "changed_by": actor,
         },
         create_defaults={
-            "sealed": secret_box.seal(name, text),
+            "sealed": sealed,
             "changed_at": now,
             "changed_by": actor,
             "created_at": now,

@@ -25,7 +25,7 @@ from agents.http import iso
 from agents.secret_store import Missing
 from scheduling import result_message
 from scheduling.models import Delivery
-from scheduling.result_dispatcher import CASCADE, CHORE, LONGEST_DETAIL
+from scheduling.result_dispatcher import CASCADE, CHORE, LONGEST_DETAIL, OUTWARD
 from scheduling.rq.due import hasten
 from scheduling.sinks.parcel import NotDelivered, Parcel
 
@@ -61,7 +61,7 @@ def deliver_due(now: datetime) -> int:
 
 
 def outward() -> QuerySet[Delivery]:
-    return Delivery.objects.exclude(sink=CASCADE)
+    return Delivery.objects.filter(sink__in=OUTWARD)  # the index begins with it
 
 
 def _come_back() -> None:

@@ -134,7 +134,7 @@ def with_its_secrets(start: Start, row: Mapping[str, Any], *, now: datetime) -> 
         return start
     try:
         opened = confidential.opened(said, row["uid"], now=now)
-    except Missing as missing:
+    except (Missing, OSError) as missing:  # a full disk stops nobody else's start
         return replace(start, refused=f"cannot start: {missing}")
     container = spec.container
     if container is not None and opened.registry_auth is not None:

@@ -306,12 +306,9 @@ class Delivery(models.Model):
             models.Index(
                 "next_attempt_at", name="delivery_due", condition=Q(state="pending")
             ),
-            models.Index(  # what every step asks, however much waits elsewhere
-                "next_attempt_at",
-                name="delivery_cascade_due",
-                condition=Q(state="pending", sink="cascade"),
+            models.Index(  # a step asks for cascades, however much waits elsewhere
+                fields=["sink", "state", "next_attempt_at"], name="delivery_by_sink"
             ),
-            models.Index(fields=["state", "-id"], name="delivery_by_state"),
         ]
 
     def __str__(self) -> str:

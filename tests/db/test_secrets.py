@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from agents import secret_box, secret_store
@@ -272,7 +272,8 @@ def test_the_keys_can_be_turned_and_all_still_opens(db, capsys) -> None:
     call_command("turn_secret_keys")
     after = Secret.objects.get()
     assert after.sealed != before.sealed
-    secret_box.add_key()  # and so the one before is gone
+    secret_box.add_key()
+    secret_box.forget_old_keys()  # and so the one of before the turn is gone
     assert secret_store.values(["db-key"]) == {"db-key": VALUE}
     assert secret_store.ever_held(["db-key"]) == [VALUE, "first-value"]
     with pytest.raises(secret_box.CannotOpen):
@@ -311,3 +312,37 @@ def test_the_admin_takes_a_value_and_shows_none(client_of) -> None:
     changed = {"name": "db-key", "value": "another-value"}
     client.post(f"/admin/agents/secret/{pk}/change/", changed, format="multipart")
     assert secret_store.values(["db-key"]) == {"db-key": "another-value"}
+
+
+def test_without_any_key_the_run_says_so_and_nothing_is_stored(
+    make_agent, settings, tmp_path, admin
+) -> None:
+    put()
+    settings.SECRETS_KEYS = tmp_path / "gone"
+    run = running(make_agent, secrets=["db-key"])
+    assert "cannot be read: No such file" in the_start(run).refused
+    answer = admin.put(f"{API}/secrets/other/", {"value": VALUE}, format="json")
+    assert answer.status_code == 503
+    assert Secret.objects.count() == 1
+
+
+def test_a_secret_that_does_not_open_stops_the_turn_and_loses_none(db) -> None:
+    put("good")
+    put("bad")
+    Secret.objects.filter(name="bad").update(sealed="no-token")
+    before = Secret.objects.get(name="good").sealed
+    with pytest.raises(CommandError, match="bad"):
+        call_command("turn_secret_keys")
+    assert Secret.objects.get(name="good").sealed == before
+    assert secret_store.values(["good"]) == {"good": VALUE}
+
+
+def test_readers_of_bytes_get_as_many_with_the_secret_blanked(make_agent) -> None:
+    put()
+    run = running(make_agent, secrets=["db-key"])
+    blanks = redaction.secrets_of_runs
+    said = f"key {VALUE} end".encode()
+    assert blanks.margin_bytes(run.uid) == len(VALUE)
+    assert blanks.hide(run.uid, said) == b"key " + b"*" * len(VALUE) + b" end"
+    plain = runs.request_run(make_agent("plain"), actor="t", now=NOON)
+    assert blanks.margin_bytes(plain.uid) == 0

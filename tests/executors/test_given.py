@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.executors.base import Ended, Given
+from agents.executors.base import Container, Ended, Given, LaunchSpec
+from agents.executors.docker_spec import Rules, container_config
 from agents.executors.given import take_back
+from agents.executors.systemd_unit import Launch, properties
 from tests.executors.harness import ENV, Bench
 
 VALUE = 'pa$$ "word" `x` \\n back\\slash %h\nand a line'
@@ -99,3 +101,28 @@ def files_below(folder: Path) -> list[Path]:
 
 def text_of(path: Path) -> str:
     return path.read_bytes().decode(errors="replace")
+
+
+def test_a_unit_tells_nobody_its_secrets(tmp_path: Path) -> None:
+    given = Given({"TOKEN": SECRET}, {"db-key": SECRET})
+    spec = LaunchSpec("a", 1, ("true",), tmp_path, {"PLAIN": "shown"}, given=given)
+    told = properties(Launch("u", spec, "/bin/true", None, (), ("TOKEN",)))
+    by_name = {name: value for name, _, value in told}
+    assert "PLAIN=shown" in by_name["Environment"]
+    assert SECRET not in repr(told) + repr(spec)
+    assert "TOKEN" not in by_name["UnsetEnvironment"], "it would be taken out again"
+
+
+def test_a_container_carries_no_secret_in_its_labels(tmp_path: Path) -> None:
+    login = {"username": "kos", "password": SECRET}
+    spec = LaunchSpec(
+        "a",
+        1,
+        ("true",),
+        tmp_path,
+        container=Container("image", registry_auth=login),
+        given=Given({"TOKEN": SECRET}),
+    )
+    config = container_config(spec, Rules(node="n"), ["true"])
+    assert config.pop("environment")["TOKEN"] == SECRET
+    assert SECRET not in repr(config) + repr(spec)

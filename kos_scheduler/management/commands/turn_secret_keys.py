@@ -16,7 +16,8 @@ class Command(BaseCommand):
         try:
             count = secret_store.reseal(actor="command", now=now())
         except secret_box.CannotOpen as closed:
-            raise CommandError(f"{closed}; nothing was changed") from None
+            raise CommandError(f"{closed}; all is sealed as it was") from None
+        secret_box.forget_old_keys()
         keys = secret_box.keys_path()
         self.stdout.write(f"{count} secrets are sealed with a new key in {keys}")
         self.stdout.write("copy that file to every other machine of this installation")

@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest';
+import type { Run } from '../../src/api/types';
+import { spansOf } from '../../src/runs/phases';
+
+const T = (second: number): string => new Date(second * 1000).toISOString();
+const NOW = 100_000;
+
+function run(more: Partial<Run>): Run {
+  return {
+    queued_at: T(10),
+    admitted_at: null,
+    started_at: null,
+    ended_at: null,
+    ...more,
+  } as Run;
+}
+const told = (it: Run) =>
+  spansOf(it, NOW).map((span) => [span.name, span.from / 1000, span.to / 1000]);
+
+describe('the phases of a run', () => {
+  test('one that waits has waited up to now', () => {
+    expect(told(run({}))).toEqual([['waited', 10, 100]]);
+  });
+
+  test('each lasts until the next begins, and the last until the end', () => {
+    const over = run({ admitted_at: T(20), started_at: T(21), ended_at: T(50) });
+    expect(told(over)).toEqual([
+      ['waited', 10, 20],
+      ['started up', 20, 21],
+      ['ran', 21, 50],
+    ]);
+  });
+
+  test('one that was called off while it waited ends there', () => {
+    expect(told(run({ ended_at: T(12) }))).toEqual([['waited', 10, 12]]);
+  });
+
+  test('hooks stand among them in the order they began, beyond its end too', () => {
+    const hook = { when: 'pre_start', number: 1, name: 'preload', detail: '' } as const;
+    const over = run({
+      admitted_at: T(20),
+      started_at: T(30),
+      ended_at: T(50),
+      phases: [
+        { ...hook, started_at: T(21), ended_at: T(29), outcome: 'done' },
+        {
+          ...hook,
+          when: 'on_shutdown',
+          name: 'archive',
+          started_at: T(51),
+          ended_at: null,
+          outcome: '',
+        },
+      ],
+    });
+    expect(told(over)).toEqual([
+      ['waited', 10, 20],
+      ['started up', 20, 30],
+      ['preload', 21, 29],
+      ['ran', 30, 50],
+      ['archive', 51, 100],
+    ]);
+  });
+});
