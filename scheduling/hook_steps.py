@@ -94,6 +94,8 @@ class Steps:
             if job.leaving:
                 raise Leaving from None
             outcome, detail = "stopped", "the run was stopped"
+        except OSError as error:  # a full disk, a folder that went away
+            outcome, detail = step.outcome(failed=True), error.strerror or str(error)
         await self._finish(phase, outcome, detail)
         await node.in_thread(phase.refresh_from_db)  # its helper's end may have come
 

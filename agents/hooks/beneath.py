@@ -133,5 +133,6 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
+    except (OSError, RecursionError):  # made to resist; what can go, goes
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(path, ignore_errors=True)

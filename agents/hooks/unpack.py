@@ -85,8 +85,9 @@ class Target:
             raise HookFailed(
                 f"the link {shown('/'.join(parts))} leads out, to {shown(target)}"
             )
+        plain = "/".join(p for p in target.split("/") if p not in ("", ".")) or "."
         with self._parent(parts) as (parent, name):
-            os.symlink(target, name, dir_fd=parent)
+            os.symlink(plain, name, dir_fd=parent)
             beneath.own(parent, name, self.owner)
 
     def twin(self, parts: tuple[str, ...], of: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.depot import Depot, open_depot
+from tests.depot import Depot, open_depot
 from tests.live.harness import PYTHON, Product, free_port, running_product
 from tests.waiting import wait_for
 

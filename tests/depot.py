@@ -15,6 +15,7 @@ class Depot(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
+        self.leads_to: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.gate = threading.Event()  # shut: half of each file, then silence
         self.gate.set()
@@ -29,6 +30,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.strip("/")
         self.server.asked[name] += 1
+        if name in self.server.leads_to:
+            self.send_response(302)
+            self.send_header("Location", self.server.leads_to[name])
+            self.end_headers()
+            return
         data = self.server.files.get(name)
         if data is None:
             self.send_error(404)
