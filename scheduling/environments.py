@@ -52,6 +52,7 @@ class Environments:
         self.missing: dict[str, str] = {}  # environment -> why it does not work here
         self.lock = threading.Lock()
         self.stopping = False
+        self.looks = 0  # how often was looked at what works here
 
     # -- what works here --------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class Environments:
                 offered += executor.capabilities()
                 self.missing |= executor.absent()
         self._tell(sorted(offered), now)
+        self.looks += 1
 
     def _is_up(self, executor: Executor) -> bool:
         last = self.tried_at.get(executor.name, -TRY_AGAIN_S)

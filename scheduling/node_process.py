@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from scheduling.supervisor import utc_now
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
 RETRY_S = 1.0
+END_CODE = 70  # EX_SOFTWARE of sysexits.h
 STOP_WAIT_S = 5.0  # for a thread to finish what it is at
 T = TypeVar("T")
 Beat = Callable[[str, datetime], Any]
@@ -87,27 +88,36 @@ class NodeProcess:
             self.loop.create_task(self.forever(part))
             for part in (self.listen, self.beat, self.look, self.health.turn)
         ]
-        with suppress(asyncio.CancelledError):
-            self.loop.run_until_complete(asyncio.gather(*self.parts))
+        ended = asyncio.gather(*self.parts, return_exceptions=True)
+        self.loop.run_until_complete(ended)
+        if not asyncio.all_tasks(self.loop):  # hooks under way end with the process
+            self.loop.close()
 
     def end_parts(self) -> None:
         for part in self.parts:
             part.cancel()
 
     async def forever(self, part: Callable[[], Awaitable[None]]) -> None:
-        """Keep a part going: Redis and the database may go and come back."""
+        """Keep a part going: Redis and the database may go and come back, and a fault
+        of one part must not take the others with it."""
         while True:
             try:
                 await part()
             except (RedisError, OSError, DatabaseError, ExecutorError) as trouble:
                 log.warning("retrying", extra={"why": str(trouble)})
-                await self.in_thread(close_old_connections)
-                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("a part of the node failed; going on")
+            else:
+                continue
+            await self.in_thread(close_old_connections)
+            await asyncio.sleep(RETRY_S)
 
     async def listen(self) -> None:
         """Pass stops and signals on the moment they are asked for."""
-        client = redis.async_connection()
-        async with client.pubsub(ignore_subscribe_messages=True) as feed:
+        async with (
+            redis.async_connection() as client,
+            client.pubsub(ignore_subscribe_messages=True) as feed,
+        ):
             await feed.subscribe(nodes.channel(self.name))
             async for message in feed.listen():
                 await self.in_thread(partial(self.heard, message["data"]))
@@ -134,13 +144,30 @@ class NodeProcess:
     async def look(self) -> None:
         """See what the engines offer, in a thread of its own: one that hangs must
         silence neither the heartbeat nor those that stop runs."""
-        looked = partial(self.here.look, now=utc_now())
-        await self.loop.run_in_executor(self.looker, looked)
-        await asyncio.sleep(live_config.current().heartbeat_interval_s)
+        pause_s = await self.loop.run_in_executor(self.looker, self.look_once)
+        await asyncio.sleep(pause_s)
+
+    def look_once(self) -> float:
+        self.here.look(now=utc_now())
+        return live_config.current().heartbeat_interval_s
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """All database work of the loop goes through one thread, one connection."""
         return await self.loop.run_in_executor(self.database, work)
+
+
+def end_with_any_thread() -> None:
+    """From now on the end of any thread by a fault is the end of the process.
+
+    A node that goes on without a part of itself looks well and does nothing: better
+    it is started anew, which disturbs no agent.
+    """
+
+    def end(fault: threading.ExceptHookArgs) -> None:
+        log.critical("a thread of the node ended", exc_info=fault.exc_value)
+        os._exit(END_CODE)
+
+    threading.excepthook = end
 
 
 _current: NodeProcess | None = None

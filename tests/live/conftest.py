@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.executors.docker_bench import dockerd  # noqa: F401
+from tests.live.four_environments import fleet, systemd_host  # noqa: F401
 from tests.live.harness import PYTHON, Product, running_product
 
 WITNESS = Path(__file__).with_name("witness.py")

@@ -4,243 +4,127 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from tests.executors.docker_bench import dockerd  # noqa: F401
-from tests.executors.docker_daemon import IMAGE, Daemon
-from tests.executors.systemd_host import SystemdHost, boot_or_skip
-from tests.live.harness import Product, running_product
+from tests.executors.docker_daemon import Daemon
+from tests.live.four_environments import ENVIRONMENTS, IN_DOCKER, in_each
+from tests.live.harness import Product
 from tests.waiting import wait_for
 
-CONFIG = "max_concurrent_agents: 40\npaths: {mount_roots: [/usr]}\n"
-ENVIRONMENTS = ("subprocess", "sandbox", "docker", "systemd")
-IN_DOCKER = {
-    "image": IMAGE,
-    "pull": "never",
-    "mounts": [{"source": "/usr", "target": "/usr"}],
-}
 SAYS = 'echo "hello from $KOS_AGENT_ID"; echo trouble >&2; exit 3'
 RESULT = """printf '{"answer": 42}' >"$KOS_RESULT" """
 
 
-@pytest.fixture(scope="module")
-def systemd_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdHost]:
-    host = boot_or_skip(tmp_path_factory.mktemp("systemd") / "host")
-    yield host
-    host.end()
-
-
-@pytest.fixture(scope="module")
-def product(
-    dockerd: Daemon,  # noqa: F811
-    systemd_host: SystemdHost,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Product]:
-    folder = tmp_path_factory.mktemp("kos")
-    (folder / "config.yaml").write_text(CONFIG)
-    env = {
-        "KOS_CONFIG": str(folder / "config.yaml"),
-        "DOCKER_HOST": dockerd.base_url,
-        "KOS_SYSTEMD_BUS": systemd_host.bus,
-    }
-    with running_product(folder, env=env) as product:
-        yield product
-
-
-def in_each(product: Product, name: str, script: str, **more: Any) -> dict[str, str]:
-    """An agent of the script in each environment: environment -> agent id."""
-    made = {}
-    for environment in ENVIRONMENTS:
-        own = {"docker": IN_DOCKER} if environment == "docker" else {}
-        agent_id = f"{name}-{environment}"
-        argv = ("/bin/sh", "-c", script)
-        product.register(agent_id, *argv, exec_env=environment, **own, **more)
-        made[environment] = agent_id
-    return made
-
-
-def test_the_node_offers_what_works_here(product: Product) -> None:
+def test_the_node_offers_what_works_here(fleet: Product) -> None:
     def offered() -> list[str]:
-        (node,) = product.get("nodes/")["items"]
+        (node,) = fleet.get("nodes/")["items"]
         return list(node["environments"])
 
     wait_for(lambda: offered() == sorted(ENVIRONMENTS), timeout_s=30)
-    found = product.get("environments/")
+    found = fleet.get("environments/")
     assert all(one["available"] for one in found), found
 
 
 def test_an_engine_that_hangs_silences_nobody(
-    product: Product,
-    dockerd: Daemon,  # noqa: F811
+    fleet: Product,
+    dockerd: Daemon,
 ) -> None:
     def heard() -> str:
-        return str(product.get("nodes/")["items"][0]["heartbeat_at"])
+        return str(fleet.get("nodes/")["items"][0]["heartbeat_at"])
 
-    product.register("beside", "/bin/true")
+    fleet.register("beside", "/bin/true")
     os.kill(dockerd.pid, signal.SIGSTOP)
     try:
         for _ in range(3):
             before = heard()
             wait_for(lambda before=before: heard() != before, timeout_s=20)
-        (uid,) = product.spawn("beside")
-        assert product.wait_for_end(uid)["state"] == "succeeded"
+        (uid,) = fleet.spawn("beside")
+        assert fleet.wait_for_end(uid)["state"] == "succeeded"
     finally:
         os.kill(dockerd.pid, signal.SIGCONT)
     wait_for(
-        lambda: "docker" in product.get("nodes/")["items"][0]["environments"],
+        lambda: "docker" in fleet.get("nodes/")["items"][0]["environments"],
         timeout_s=60,
     )
 
 
-def test_code_output_and_result_are_the_same_everywhere(product: Product) -> None:
-    says = in_each(product, "says", SAYS)
-    answers = in_each(product, "answers", RESULT)
+def test_code_output_and_result_are_the_same_everywhere(fleet: Product) -> None:
+    says = in_each(fleet, "says", SAYS)
+    answers = in_each(fleet, "answers", RESULT)
     for environment in ENVIRONMENTS:
-        (uid,) = product.spawn(says[environment])
-        run = product.wait_for_end(uid)
+        (uid,) = fleet.spawn(says[environment])
+        run = fleet.wait_for_end(uid)
         assert (run["state"], run["exit_code"]) == ("failed", 3), run
-        assert product.output(uid) == f"hello from says-{environment}\n"
-        assert product.output(uid, "err") == "trouble\n"
-        (uid,) = product.spawn(answers[environment])
-        run = product.wait_for_end(uid)
+        assert fleet.output(uid) == f"hello from says-{environment}\n"
+        assert fleet.output(uid, "err") == "trouble\n"
+        (uid,) = fleet.spawn(answers[environment])
+        run = fleet.wait_for_end(uid)
         assert (run["state"], run["exit_code"]) == ("succeeded", 0), run
-        assert product.get(f"runs/{uid}/result/") == {"answer": 42}
+        assert fleet.get(f"runs/{uid}/result/") == {"answer": 42}
 
 
-def test_a_run_is_stopped_everywhere(product: Product) -> None:
-    sleepers = in_each(product, "sleeps", "echo up; exec sleep 300", grace_period=2)
-    runs = {env: product.spawn(agent)[0] for env, agent in sleepers.items()}
+def test_a_run_is_stopped_everywhere(fleet: Product) -> None:
+    sleepers = in_each(fleet, "sleeps", "echo up; exec sleep 300", grace_period=2)
+    runs = {env: fleet.spawn(agent)[0] for env, agent in sleepers.items()}
     for uid in runs.values():
-        wait_for(lambda uid=uid: product.output(uid) == "up\n", timeout_s=60)
-        product.post(f"runs/{uid}/stop/", status=200)
-    ended = {env: product.wait_for_end(uid)["state"] for env, uid in runs.items()}
+        wait_for(lambda uid=uid: fleet.output(uid) == "up\n", timeout_s=60)
+        fleet.post(f"runs/{uid}/stop/", status=200)
+    ended = {env: fleet.wait_for_end(uid)["state"] for env, uid in runs.items()}
     assert ended == dict.fromkeys(ENVIRONMENTS, "cancelled")
 
 
-SAYS_READY = """
-import os, socket, sys, time
-def say(text):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
-while not os.path.exists("go"): time.sleep(0.02)
-say("READY=1\\nSTATUS=up\\nX_KOS_PROGRESS=40%")
-if sys.argv[1] == "beats":
-    while True: say("WATCHDOG=1"); time.sleep(0.2)
-time.sleep(300)
-"""
-
-
-def in_each_python(
-    product: Product, name: str, *args: str, **more: Any
-) -> dict[str, str]:
-    """Environment -> uid of a run of SAYS_READY in it."""
-    found = {}
-    for environment in ENVIRONMENTS:
-        own = {"docker": IN_DOCKER} if environment == "docker" else {}
-        argv = ("/usr/bin/python3", "-S", "-c", SAYS_READY, *args)
-        agent_id = f"{name}-{environment}"
-        product.register(agent_id, *argv, exec_env=environment, **own, **more)
-        (found[environment],) = product.spawn(agent_id)
-    for uid in found.values():
-        wait_for(lambda uid=uid: product.run(uid)["state"] == "running", timeout_s=60)
-    return found
-
-
-def let_go(product: Product, uid: str) -> None:
-    (work,) = product.var.glob(f"**/{uid}/work")
-    (work / "go").touch()
-
-
-def test_what_programs_say_while_the_node_is_down_is_known_afterwards(
-    product: Product,
-) -> None:
-    runs = in_each_python(
-        product, "ready", "beats", readiness={"notify": True}, watchdog="20s"
-    )
-    assert [product.run(uid)["ready_at"] for uid in runs.values()] == [None] * 4
-    for uid in runs.values():  # they look every 20 ms: it is said while nobody is there
-        let_go(product, uid)
-    os.kill(product.pid("node"), signal.SIGKILL)
-    for uid in runs.values():
-        told = wait_for(
-            lambda uid=uid: product.run(uid)["ready_at"] and product.run(uid),
-            timeout_s=60,
-        )
-        assert (told["status_text"], told["progress"]) == ("up", 0.4)
-    for uid in runs.values():
-        assert product.run(uid)["state"] == "running"
-        product.post(f"runs/{uid}/stop/", status=200)
-        product.wait_for_end(uid)
-
-
-def test_a_missed_watchdog_ends_a_run_everywhere(product: Product) -> None:
-    runs = in_each_python(product, "silent", "silent", watchdog="3s", grace_period=2)
-    for uid in runs.values():
-        let_go(product, uid)
-    for environment, uid in runs.items():
-        run = product.wait_for_end(uid, timeout_s=60)
-        assert run["state"] == "failed", environment
-        assert run["reason"].startswith("missed its watchdog: silent for ")
-
-
-def test_a_script_of_ones_own_runs_in_a_sandbox(
-    product: Product, tmp_path: Path
-) -> None:
+def test_a_script_of_ones_own_runs_in_a_sandbox(fleet: Product, tmp_path: Path) -> None:
     script = tmp_path / "mine"
     script.write_text('#!/bin/sh\necho "as $(id -u)"; ls "$(dirname "$0")"\n')
     script.chmod(0o755)
     (tmp_path / "secret").write_text("not for the sandbox")
-    product.register("mine", str(script), exec_env="sandbox")
-    (uid,) = product.spawn("mine")
-    assert product.wait_for_end(uid)["state"] == "succeeded", product.output(uid, "err")
-    assert product.output(uid) == "as 65534\nmine\n"
+    fleet.register("mine", str(script), exec_env="sandbox")
+    (uid,) = fleet.spawn("mine")
+    assert fleet.wait_for_end(uid)["state"] == "succeeded", fleet.output(uid, "err")
+    assert fleet.output(uid) == "as 65534\nmine\n"
 
 
-def test_a_missing_program_is_named_everywhere(product: Product) -> None:
+def test_a_missing_program_is_named_everywhere(fleet: Product) -> None:
     for environment in ENVIRONMENTS:
         own = {"docker": IN_DOCKER} if environment == "docker" else {}
         agent_id = f"missing-{environment}"
-        product.register(agent_id, "/no/such", exec_env=environment, **own)
-        (uid,) = product.spawn(agent_id)
-        run = product.wait_for_end(uid)
+        fleet.register(agent_id, "/no/such", exec_env=environment, **own)
+        (uid,) = fleet.spawn(agent_id)
+        run = fleet.wait_for_end(uid)
         assert run["state"] == "failed"
         assert "/no/such" in run["reason"], run["reason"]
 
 
 def test_twenty_runs_outlive_the_node_and_those_that_end_meanwhile_are_true(
-    product: Product, tmp_path: Path
+    fleet: Product, tmp_path: Path
 ) -> None:
     """`up` and node are killed; three runs end while nobody is there to see it."""
-    slow = in_each(product, "slow", "echo up; sleep 20; echo done; exit 5")
-    quick = in_each(product, "quick", "echo up; sleep 4; echo done; exit 6")
+    slow = in_each(fleet, "slow", "echo up; sleep 20; echo done; exit 5")
+    quick = in_each(fleet, "quick", "echo up; sleep 4; echo done; exit 6")
     del quick["subprocess"]
-    slow_runs = [uid for agent in slow.values() for uid in product.spawn(agent, 4)]
-    extra = product.spawn(slow["subprocess"], 1)
-    quick_runs = [product.spawn(agent)[0] for agent in quick.values()]
+    slow_runs = [uid for agent in slow.values() for uid in fleet.spawn(agent, 4)]
+    extra = fleet.spawn(slow["subprocess"], 1)
+    quick_runs = [fleet.spawn(agent)[0] for agent in quick.values()]
     everyone = [*slow_runs, *extra, *quick_runs]
     assert len(everyone) == 20
     for uid in everyone:
-        wait_for(lambda uid=uid: product.run(uid)["state"] == "running", timeout_s=60)
-    process = product.process
+        wait_for(lambda uid=uid: fleet.run(uid)["state"] == "running", timeout_s=60)
+    process = fleet.process
     assert process is not None
-    node, web = product.pid("node"), product.pid("web")
+    node, web = fleet.pid("node"), fleet.pid("web")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     os.kill(node, signal.SIGKILL)
-    folders = [product.var / "runs" / uid[:2] / uid for uid in quick_runs]
+    folders = [fleet.var / "runs" / uid[:2] / uid for uid in quick_runs]
     wait_for(lambda: all(said_done(folder) for folder in folders), timeout_s=30)
-    product.start()
-    wait_for(lambda: product.pid("web") != web, timeout_s=40)  # the old one is ended
-    wait_for(product.is_serving, timeout_s=40)
+    fleet.start()
+    wait_for(lambda: fleet.pid("web") != web, timeout_s=40)  # the old one is ended
+    wait_for(fleet.is_serving, timeout_s=40)
     for uid in everyone:
-        run = product.wait_for_end(uid, timeout_s=60)
+        run = fleet.wait_for_end(uid, timeout_s=60)
         code = 6 if uid in quick_runs else 5
         assert (run["state"], run["exit_code"], run["attempt"]) == ("failed", code, 1)
-        assert product.output(uid) == "up\ndone\n"
+        assert fleet.output(uid) == "up\ndone\n"
 
 
 def said_done(folder: Path) -> bool:

@@ -36,6 +36,7 @@ class Command(BaseCommand):
         )
         process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
+        node_process.end_with_any_thread()
         process.start()
         self.stdout.write(f"node {name} is running")
         launcher(name).work(logging_level="WARNING")
