@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from tests.live.four_environments import in_each_python
@@ -24,7 +25,7 @@ BEATS = 'while True: say("WATCHDOG=1"); time.sleep(0.2)'
 def running_in_each(
     fleet: Product, name: str, code: str, **more: Any
 ) -> dict[str, str]:
-    """Environment -> uid of a run of the code, waiting for `let_go`."""
+    """Environment -> uid of a run of the code, waiting at its gate."""
     agents = in_each_python(fleet, name, SAYS_READY + code, **more)
     found = {where: fleet.spawn(agent)[0] for where, agent in agents.items()}
     for uid in found.values():
@@ -32,9 +33,10 @@ def running_in_each(
     return found
 
 
-def let_go(fleet: Product, uid: str) -> None:
+def gate_of(fleet: Product, uid: str) -> Path:
+    """Once that file is there, the run goes on."""
     (work,) = fleet.var.glob(f"**/{uid}/work")
-    (work / "go").touch()
+    return work / "go"
 
 
 def test_what_programs_say_while_the_node_is_down_is_known_afterwards(
@@ -44,9 +46,10 @@ def test_what_programs_say_while_the_node_is_down_is_known_afterwards(
         fleet, "ready", BEATS, readiness={"notify": True}, watchdog="20s"
     )
     assert [fleet.run(uid)["ready_at"] for uid in runs.values()] == [None] * 4
-    for uid in runs.values():  # they look every 20 ms: it is said while nobody is there
-        let_go(fleet, uid)
-    os.kill(fleet.pid("node"), signal.SIGKILL)
+    gates = [gate_of(fleet, uid) for uid in runs.values()]
+    os.kill(fleet.pid("node"), signal.SIGKILL)  # another takes a second to come …
+    for gate in gates:
+        gate.touch()  # … and they look every 20 ms
     for uid in runs.values():
         told = wait_for(
             lambda uid=uid: fleet.run(uid)["ready_at"] and fleet.run(uid), timeout_s=60
@@ -62,7 +65,7 @@ def test_a_missed_watchdog_ends_a_run_everywhere(fleet: Product) -> None:
     rules = {"watchdog": "3s", "grace_period": 2}
     runs = running_in_each(fleet, "silent", "time.sleep(300)", **rules)
     for uid in runs.values():
-        let_go(fleet, uid)
+        gate_of(fleet, uid).touch()
     for environment, uid in runs.items():
         run = fleet.wait_for_end(uid, timeout_s=60)
         assert run["state"] == "failed", environment
