@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from tests.executors.docker_daemon import Daemon
 from tests.live.four_environments import (
     ENVIRONMENTS,
     IN_DOCKER,
     in_each,
-    in_each_python,
 )
 from tests.live.harness import Product
 from tests.waiting import wait_for
@@ -77,67 +75,6 @@ def test_a_run_is_stopped_everywhere(fleet: Product) -> None:
         fleet.post(f"runs/{uid}/stop/", status=200)
     ended = {env: fleet.wait_for_end(uid)["state"] for env, uid in runs.items()}
     assert ended == dict.fromkeys(ENVIRONMENTS, "cancelled")
-
-
-SAYS_READY = """
-import os, socket, sys, time
-def say(text):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
-while not os.path.exists("go"): time.sleep(0.02)
-say("READY=1\\nSTATUS=up\\nX_KOS_PROGRESS=40%")
-if sys.argv[1] == "beats":
-    while True: say("WATCHDOG=1"); time.sleep(0.2)
-time.sleep(300)
-"""
-
-
-def say_ready_in_each(
-    fleet: Product, name: str, *args: str, **more: Any
-) -> dict[str, str]:
-    """Environment -> uid of a run of SAYS_READY in it."""
-    agents = in_each_python(fleet, name, SAYS_READY, *args, **more)
-    found = {env: fleet.spawn(agent)[0] for env, agent in agents.items()}
-    for uid in found.values():
-        wait_for(lambda uid=uid: fleet.run(uid)["state"] == "running", timeout_s=60)
-    return found
-
-
-def let_go(fleet: Product, uid: str) -> None:
-    (work,) = fleet.var.glob(f"**/{uid}/work")
-    (work / "go").touch()
-
-
-def test_what_programs_say_while_the_node_is_down_is_known_afterwards(
-    fleet: Product,
-) -> None:
-    runs = say_ready_in_each(
-        fleet, "ready", "beats", readiness={"notify": True}, watchdog="20s"
-    )
-    assert [fleet.run(uid)["ready_at"] for uid in runs.values()] == [None] * 4
-    for uid in runs.values():  # they look every 20 ms: it is said while nobody is there
-        let_go(fleet, uid)
-    os.kill(fleet.pid("node"), signal.SIGKILL)
-    for uid in runs.values():
-        told = wait_for(
-            lambda uid=uid: fleet.run(uid)["ready_at"] and fleet.run(uid),
-            timeout_s=60,
-        )
-        assert (told["status_text"], told["progress"]) == ("up", 0.4)
-    for uid in runs.values():
-        assert fleet.run(uid)["state"] == "running"
-        fleet.post(f"runs/{uid}/stop/", status=200)
-        fleet.wait_for_end(uid)
-
-
-def test_a_missed_watchdog_ends_a_run_everywhere(fleet: Product) -> None:
-    runs = say_ready_in_each(fleet, "silent", "silent", watchdog="3s", grace_period=2)
-    for uid in runs.values():
-        let_go(fleet, uid)
-    for environment, uid in runs.items():
-        run = fleet.wait_for_end(uid, timeout_s=60)
-        assert run["state"] == "failed", environment
-        assert run["reason"].startswith("missed its watchdog: silent for ")
 
 
 def test_a_script_of_ones_own_runs_in_a_sandbox(fleet: Product, tmp_path: Path) -> None:

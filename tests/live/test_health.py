@@ -90,8 +90,9 @@ def test_ready_said_while_the_node_is_down_is_known_afterwards(
         readiness={"notify": True, "within": "60s"},
     )
     becomes(product, uid, state="running", ready_at=None)
-    (work_of(product, uid) / "go").touch()  # it looks every 20 ms …
-    os.kill(product.pid("node"), signal.SIGKILL)  # … and starting a node takes seconds
+    gate = work_of(product, uid) / "go"
+    os.kill(product.pid("node"), signal.SIGKILL)  # another takes a second to come …
+    gate.touch()  # … and it looks every 20 ms
     assert ready(product, uid)
     assert product.run(uid)["status_text"] == "up"
     product.post(f"runs/{uid}/stop/", status=200)
