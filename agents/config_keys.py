@@ -9,6 +9,7 @@ the field names: the file says ``heartbeat_interval: 5``, the code reads
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -62,6 +63,11 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class Loki:
+    url: str = ""  # of its server, "": output is not shipped
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
     mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing
@@ -88,6 +94,7 @@ class SchedulerConfig:
     cascade: Cascade = field(default_factory=Cascade)
     output: Output = field(default_factory=Output)
     logs: Logs = field(default_factory=Logs)
+    loki: Loki = field(default_factory=Loki)
     paths: Paths = field(default_factory=Paths)
     security: Security = field(default_factory=Security)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
@@ -221,6 +228,13 @@ def word(value: object) -> str:
     return value
 
 
+def address(value: object) -> str:
+    """Of an HTTP server, or ""; without a password, since everybody may read it."""
+    if not isinstance(value, str) or (value and not ADDRESS.fullmatch(value)):
+        raise ValueError
+    return value
+
+
 def texts(test: Callable[[str], bool]) -> Callable[[object], tuple[str, ...]]:
     def read(value: object) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or len(value) > 100:
@@ -242,6 +256,7 @@ def is_user(name: str) -> bool:
     return plain.isalnum() and name.isascii() and not name.startswith("-")
 
 
+ADDRESS = re.compile(r"https?://[A-Za-z0-9._\[\]:-]{1,200}(/[\w./-]{0,200})?", re.ASCII)
 YES_NO = "true or false"
 DAY_S = 86_400.0
 
@@ -334,6 +349,7 @@ KEYS: Mapping[str, Key] = table(
         seconds(60, 3650 * DAY_S),
         number,
     ),
+    Key("loki.url", "loki.url", "an address such as http://127.0.0.1:3100", address),
     Key(
         "paths.entry_roots",
         "paths.entry_roots",
