@@ -9,6 +9,7 @@ the field names: the file says ``heartbeat_interval: 5``, the code reads
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -34,6 +35,7 @@ from agents.config_sections import (
     Bus,
     Cascade,
     Logs,
+    Loki,
     Nodes,
     Output,
     Paths,
@@ -41,7 +43,13 @@ from agents.config_sections import (
     Results,
     Security,
 )
-from agents.config_values import address, is_label, port_range, write_range
+from agents.config_values import (
+    address,
+    is_label,
+    port_range,
+    web_address,
+    write_range,
+)
 from agents.quantities import QuantityError, format_memory, parse_percent, shown
 
 Mode = Literal["fifo", "lifo", "priority"]
@@ -75,6 +83,7 @@ class SchedulerConfig:
     bus: Bus = field(default_factory=Bus)
     output: Output = field(default_factory=Output)
     logs: Logs = field(default_factory=Logs)
+    loki: Loki = field(default_factory=Loki)
     paths: Paths = field(default_factory=Paths)
     preload: Preload = field(default_factory=Preload)
     archive: Archive = field(default_factory=Archive)
@@ -315,6 +324,9 @@ KEYS: Mapping[str, Key] = table(
         "a duration from 60 seconds to 3650 days",
         seconds(60, 3650 * DAY_S),
         number,
+    ),
+    Key(
+        "loki.url", "loki.url", "an address such as http://127.0.0.1:3100", web_address
     ),
     Key(
         "security.run_as_users",

@@ -43,6 +43,11 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class Loki:
+    url: str = ""  # of its server, "": output is not shipped
+
+
+@dataclass(frozen=True, slots=True)
 class Paths:
     entry_roots: tuple[str, ...] = ()  # (): any absolute path or program name
     mount_roots: tuple[str, ...] = ()  # what containers may mount; (): nothing

@@ -11,6 +11,7 @@ import re
 from agents.names import LABEL
 
 PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})", re.ASCII)
+WEB = re.compile(r"https?://[A-Za-z0-9._\[\]:-]{1,200}(/[\w./-]{0,200})?", re.ASCII)
 LEAST, MOST = 1024, 65_535
 
 
@@ -22,6 +23,13 @@ def address(value: object) -> str:
     if found.is_unspecified or found.is_multicast:
         raise ValueError
     return str(found)
+
+
+def web_address(value: object) -> str:
+    """Of an HTTP server, or ""; without a password, since everybody may read it."""
+    if not isinstance(value, str) or (value and not WEB.fullmatch(value)):
+        raise ValueError
+    return value
 
 
 def port_range(value: object) -> tuple[int, int]:

@@ -175,6 +175,22 @@ def regular(parent: int, name: str) -> int | None:
     return None
 
 
+def read_small(folder: Path, name: str, most_bytes: int) -> bytes:
+    """The beginning of a plain file in the folder; b"" where there is none."""
+    with suppress(OSError):
+        parent = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            file = regular(parent, name)
+        finally:
+            os.close(parent)
+        if file is not None:
+            try:
+                return os.pread(file, most_bytes, 0)
+            finally:
+                os.close(file)
+    return b""
+
+
 def cut_of(folder: Path, stream: str) -> Cut | None:
     """What was cut of a stream, as it is said now."""
     with suppress(OSError):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from monitor.log_files import regular
+from monitor.log_files import read_small
 
 MARK = struct.Struct("<B7xdQ")  # stream, seconds since the epoch, size of the output
 MOST_MARKS = 4096  # of both streams together
@@ -138,15 +138,4 @@ class Times:
 
 def read(folder: Path) -> bytes:
     """The marks of a run; none where there is no such file."""
-    with suppress(OSError):
-        parent = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fd = regular(parent, NAME)
-        finally:
-            os.close(parent)
-        if fd is not None:
-            try:
-                return os.pread(fd, 2 * MOST_MARKS * MARK.size, 0)
-            finally:
-                os.close(fd)
-    return b""
+    return read_small(folder, NAME, 2 * MOST_MARKS * MARK.size)

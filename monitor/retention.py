@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 EVERY_S = 10.0
 TURN_S = 0.5  # a twentieth of the time
 AT_ONCE = 500  # runs of one query
-PREFIXES = 256
+PREFIXES = 256  # that folders of runs are spread over
+A_TURN = 4  # once round in about eleven minutes, if there is little to do
 
 
 class Keeper:
@@ -37,12 +38,14 @@ class Keeper:
     def __init__(self, first: int = 0) -> None:
         self.prefix = first
 
-    def turn(self, now: datetime, budget_s: float = TURN_S) -> int:
-        """Go on where the last turn stopped, at most once round; how many runs'
-        output was removed or made small."""
+    def turn(
+        self, now: datetime, budget_s: float = TURN_S, prefixes: int = A_TURN
+    ) -> int:
+        """Go on where the last turn stopped; how many runs' output was removed or made
+        small."""
         deadline = Deadline(budget_s)
         done = 0
-        for _ in range(PREFIXES):
+        for _ in range(prefixes):
             done += self.look_into(f"{self.prefix:02x}", now, deadline)
             if deadline.is_over:
                 break  # the same one again: what is done in it is quickly passed

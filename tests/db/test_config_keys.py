@@ -120,7 +120,7 @@ def test_log_retention_days_is_how_long_output_is_kept(agent) -> None:
         ended = NOON - timedelta(days=days)
         runs.move(run, S.CANCELLED, actor="t", now=ended, ended_at=ended)
         folder_of(run.uid).mkdir(parents=True)
-    assert retention.Keeper().turn(NOON, budget_s=10) == 1
+    assert retention.Keeper().turn(NOON, 10, retention.PREFIXES) == 1
     assert not folder_of(old.uid).exists()
     assert folder_of(fresh.uid).exists()
 

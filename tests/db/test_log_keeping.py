@@ -15,7 +15,7 @@ from monitor import log_archive, log_files, log_marks
 from monitor.log_archive import Deadline
 from monitor.log_keeper import LogKeeper
 from monitor.log_marks import MARK, MOST_MARKS, Marker, Times
-from monitor.retention import Keeper
+from monitor.retention import PREFIXES, Keeper
 from scheduling import runs
 from scheduling.run_folders import folder_of
 from scheduling.run_state import RunState as S
@@ -54,19 +54,19 @@ def read_all(folder: Path, stream: str = "out", step: int = 70_001) -> bytes:
 def test_output_is_made_small_and_reads_the_same(ended) -> None:
     folder = ended(2 * DAY, said())
     fresh = ended(DAY / 2, said())
-    assert Keeper().turn(NOON, FOREVER) == 1
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 1
     assert sorted(os.listdir(folder)) == ["out.gz", "out.index", "work"]
     assert (folder / "out.gz").stat().st_size < len(said()) / 3
     assert read_all(folder) == said()
     unpacked = subprocess.run(["zcat", folder / "out.gz"], capture_output=True)
     assert unpacked.stdout == said()
     assert (fresh / "out").exists()
-    assert Keeper().turn(NOON, FOREVER) == 0
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 0
 
 
 def test_any_range_of_a_small_output_is_the_same(ended) -> None:
     folder = ended(2 * DAY, said())
-    Keeper().turn(NOON, FOREVER)
+    Keeper().turn(NOON, FOREVER, PREFIXES)
     size = len(said())
     with log_files.opened(folder, "out") as output:
         assert output.size == size
@@ -81,7 +81,7 @@ def test_a_hole_stays_one_and_takes_no_room(ended) -> None:
         out.truncate(2**34)
         out.seek(2**34)
         out.write(said())
-    Keeper().turn(NOON, FOREVER)
+    Keeper().turn(NOON, FOREVER, PREFIXES)
     with log_files.opened(folder, "out") as output:
         assert output.size == 2**34 + len(said())
         assert output.pread(0, 4100) == b"head" * 1024 + bytes(4)
@@ -92,7 +92,7 @@ def test_a_hole_stays_one_and_takes_no_room(ended) -> None:
 
 def test_small_outputs_are_left_alone(ended) -> None:
     folder = ended(2 * DAY, b"a line\n")
-    assert Keeper().turn(NOON, FOREVER) == 0
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 0
     assert os.listdir(folder / "..") == [folder.name]
     assert (folder / "out").read_bytes() == b"a line\n"
 
@@ -148,7 +148,7 @@ def test_all_of_a_run_that_is_too_old_is_removed(ended) -> None:
         (deep / ".0.kos").mkdir()
     (folder / "work" / "link").symlink_to("/etc")
     kept = ended(13 * DAY, b"x")
-    assert Keeper().turn(NOON, FOREVER) == 1
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 1
     assert not folder.exists()
     assert kept.exists()
 
@@ -173,7 +173,7 @@ def test_what_is_not_a_runs_or_still_runs_is_left(ended, agent, settings) -> Non
     stranger = settings.VAR / "runs" / "ab" / ("ab" + "0" * 30)
     stranger.mkdir(parents=True)
     (settings.VAR / "runs" / "ab" / "notes").mkdir()
-    assert Keeper().turn(NOON, FOREVER) == 0
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 0
     assert folder_of(live.uid).exists()
     assert stranger.exists()
 
@@ -183,9 +183,19 @@ def test_compress_after_is_when_output_is_made_small(ended) -> None:
     live_config.set_override(key, 3 * 86_400, actor="user:test", now=NOON)
     live_config.forget()
     folder = ended(2 * DAY, said())
-    assert Keeper().turn(NOON, FOREVER) == 0
-    assert Keeper().turn(NOON + 2 * DAY, FOREVER) == 1
+    assert Keeper().turn(NOON, FOREVER, PREFIXES) == 0
+    assert Keeper().turn(NOON + 2 * DAY, FOREVER, PREFIXES) == 1
     assert not (folder / "out").exists()
+
+
+def test_a_few_folders_a_turn_make_a_circle(ended) -> None:
+    old = [ended(15 * DAY) for _ in range(20)]
+    keeper = Keeper()
+    first = keeper.turn(NOON, FOREVER)
+    assert first < len(old)
+    rest = sum(keeper.turn(NOON, FOREVER) for _ in range(PREFIXES))
+    assert first + rest == len(old)
+    assert not any(folder.exists() for folder in old)
 
 
 # --- marks -------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.db.test_loki import Receiver, listening
 from tests.executors.docker_bench import dockerd  # noqa: F401
 from tests.executors.docker_daemon import IMAGE, Daemon
 from tests.live.harness import API, Product, running_product
@@ -110,7 +111,7 @@ def test_of_one_that_goes_on_printing_the_newest_is_kept_and_the_disk_is_bounded
         timeout_s=90,
         every_s=0.5,
     )
-    wait_for(lambda: lines(product, uid)["cut"]["out"], timeout_s=30)
+    wait_for(lambda: is_cut_to_size(lines(product, uid)), timeout_s=30)
     told = [
         json.loads(x) for x in download(product, f"runs/{uid}/log.jsonl").iter_lines()
     ]
@@ -128,10 +129,22 @@ def test_of_one_that_goes_on_printing_the_newest_is_kept_and_the_disk_is_bounded
     product.wait_for_end(uid)
 
 
+def is_cut_to_size(body: Any) -> bool:
+    """Whether the cap was kept since the last line came."""
+    cut = body["cut"]["out"]
+    return bool(cut) and body["size"]["out"] - cut["to"] < CAP / 2 + 4096
+
+
 def test_a_download_does_not_make_the_server_grow(product: Product) -> None:
     product.api("PATCH", "config/", {"output.max_bytes": "64MiB"}).expect(200)
-    uid = started(product, "subprocess", "long", LONG)
-    product.wait_for_end(uid, timeout_s=90)
+    started(product, "subprocess", "long", LONG)
+
+    def kept_whole() -> str | None:  # the node follows within a heartbeat
+        (uid,) = product.spawn("long-subprocess")
+        product.wait_for_end(uid, timeout_s=90)
+        return uid if lines(product, uid)["cut"]["out"] is None else None
+
+    uid = wait_for(kept_whole, timeout_s=60, every_s=1) or ""
     web = product.pid("web")
     lines(product, uid)
     before, count = resident_mb(web), 0
@@ -146,6 +159,26 @@ def test_a_download_does_not_make_the_server_grow(product: Product) -> None:
     assert count == 150_000
     assert stalled - before < 20
     assert resident_mb(web) - before < 20
+
+
+def test_the_node_ships_to_loki_once_it_is_told_where(product: Product) -> None:
+    with listening() as receiver:
+        product.api("PATCH", "config/", {"loki.url": receiver.url}).expect(200)
+        uid = started(product, "subprocess", "shipped", "echo one; echo two >&2")
+        product.wait_for_end(uid)
+        wait_for(lambda: len(shipped(receiver, uid)) == 2, timeout_s=30)
+        product.api("PATCH", "config/", {"loki.url": ""}).expect(200)
+    assert shipped(receiver, uid) == ["one", "two"]
+
+
+def shipped(receiver: Receiver, uid: str) -> list[str]:
+    return [
+        text
+        for push in receiver.pushes
+        for stream in push["streams"]
+        for _, text, about in stream["values"]
+        if about == {"run": uid}
+    ]
 
 
 def resident_mb(pid: int) -> float:
