@@ -9,7 +9,6 @@ the field names: the file says ``heartbeat_interval: 5``, the code reads
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
