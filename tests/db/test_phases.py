@@ -197,11 +197,11 @@ def test_a_folder_stays_until_the_last_hook_is_over(hooked: Any, log: NodeLog) -
     folder = folder_of(run.uid)
     folder.mkdir(parents=True, exist_ok=True)
     later = NOON + timedelta(days=400)
-    retention.remove_old_output(later)
+    retention.Keeper().turn(later, 60)
     assert folder.exists()
     for when in ("pre_start", "post_start", "on_shutdown"):
         phases.stop_rest(run.pk, when, "", actor="node:n1", now=later)
-    retention.remove_old_output(later)
+    retention.Keeper().turn(later, 60)
     assert not folder.exists()
 
 

@@ -19,6 +19,9 @@ from tests.conftest import NOON
 UID = "c" * 32
 
 
+pytestmark = pytest.mark.django_db
+
+
 @pytest.fixture
 def folder(settings, tmp_path: Path) -> Path:
     """An empty run folder."""
