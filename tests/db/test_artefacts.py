@@ -256,7 +256,7 @@ def test_retention_takes_them_with_the_run(run) -> None:
     live_config.set_overrides({"log_retention_days": 1}, actor="t", now=NOON)
     live_config.forget()
     run_ended_long_ago = NOON.replace(day=28)
-    retention.Keeper().turn(run_ended_long_ago, 60)
+    retention.Keeper().turn(run_ended_long_ago, 60, retention.PREFIXES)
     assert not path.exists()
 
 

@@ -197,11 +197,11 @@ def test_a_folder_stays_until_the_last_hook_is_over(hooked: Any, log: NodeLog) -
     folder = folder_of(run.uid)
     folder.mkdir(parents=True, exist_ok=True)
     later = NOON + timedelta(days=400)
-    retention.Keeper().turn(later, 60)
+    retention.Keeper().turn(later, 60, retention.PREFIXES)
     assert folder.exists()
     for when in ("pre_start", "post_start", "on_shutdown"):
         phases.stop_rest(run.pk, when, "", actor="node:n1", now=later)
-    retention.Keeper().turn(later, 60)
+    retention.Keeper().turn(later, 60, retention.PREFIXES)
     assert not folder.exists()
 
 
