@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import tarfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.db.receiver import Receiver, receiving
 from tests.depot import Depot, open_depot
 from tests.live.harness import PYTHON, Product, free_port, running_product
 from tests.waiting import wait_for
@@ -21,7 +23,9 @@ CONFIG = """
 max_concurrent_agents: 40
 paths: {{preload_roots: [{0}/data], archive_roots: [{0}/kept]}}
 preload: {{private_hosts: [127.0.0.1]}}
+results: {{allow_private_targets: true, timeout: 2, retries: [0.5s, 1s, 1s]}}
 """
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SERVES = """
 import http.server, os, pathlib, sys, time
 weights = pathlib.Path("model/weights.txt").read_text()
@@ -150,6 +154,52 @@ def test_preload_warm_up_run_and_archive_with_their_times(
         out = tar.extractfile("out")
         assert out is not None
         assert out.read() == b"loaded 42\n"
+
+
+def test_a_pipeline_ends_with_its_result_told_to_a_receiver_that_failed_twice(
+    product: Product, depot: Depot
+) -> None:
+    """Preload with checksum, warm-up, run, archive, and a webhook; on one time line."""
+    model = packed(**{"weights.txt": "42"})
+    depot.files["model.tar.gz"] = model
+    port, kept = free_port(), product.var.parent / "kept"
+    product.api("PUT", "secrets/hook/", {"value": WHSEC}).expect(201)
+    leaves = "pathlib.Path(os.environ['KOS_RESULT']).write_text('{\"score\": 1}')"
+    warm_up = {"http": f"http://127.0.0.1:{port}/", "every": 0.2}
+    archive = {"what": ["output"], "to": f"{kept}/pipeline"}
+    with receiving(Receiver(answers=[500, 503])) as receiver:
+        product.register(
+            "pipeline",
+            *(PYTHON, "-c", SERVES + leaves, str(port)),
+            hooks=[
+                preload(depot.url("model.tar.gz"), sha256=sha(model), unpack=True),
+                {"when": "post-start", "warm_up": warm_up, "on_failure": "fail"},
+                {"when": "on-shutdown", "archive": archive},
+            ],
+            results=[{"webhook": receiver.url, "secret": "hook"}],
+        )
+        (uid,) = product.spawn("pipeline")
+        steps = settled(product, uid)
+        row = wait_for(lambda: delivered(product, uid), timeout_s=30, every_s=0.1)
+    assert [(p["name"], p["outcome"]) for p in steps] == [
+        ("preload", "done"),
+        ("warm-up", "done"),
+        ("archive", "done"),
+    ]
+    assert (row["attempts"], row["detail"]) == (3, "answered 204")
+    assert len({post.headers["webhook-id"] for post in receiver.got}) == 1
+    assert all(post.is_signed_with(WHSEC) for post in receiver.got)
+    told = json.loads(receiver.got[-1].body)["data"]
+    assert (told["uid"], told["result"]) == (uid, {"score": 1})
+    assert (kept / "pipeline" / f"pipeline-{uid}.tar.gz").exists()
+    run = product.run(uid)
+    assert run["started_at"] <= steps[1]["ended_at"] <= run["ended_at"]
+    assert run["ended_at"] <= row["created_at"]
+
+
+def delivered(product: Product, uid: str) -> Any:
+    (row,) = product.run(uid)["deliveries"] or [None]
+    return row if row and row["state"] == "delivered" else None
 
 
 def test_the_second_run_takes_the_file_from_the_cache(

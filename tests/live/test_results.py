@@ -12,13 +12,8 @@ import httpx
 import pytest
 
 from tests.db.receiver import Receiver, receiving
-from tests.executors.docker_bench import dockerd  # noqa: F401
+from tests.live.four_environments import in_each
 from tests.live.harness import API, Product
-from tests.live.test_four_environments import (  # noqa: F401
-    in_each,
-    product,
-    systemd_host,
-)
 from tests.waiting import wait_for
 
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -35,8 +30,13 @@ sleep 0.3; printf %s "$DB_KEY" | cut -c7-; echo "again $DB_KEY"
 """
 
 
+@pytest.fixture(scope="module")
+def product(fleet: Product) -> Product:
+    return fleet
+
+
 @pytest.fixture(scope="module", autouse=True)
-def configured(product: Product) -> None:  # noqa: F811
+def configured(product: Product) -> None:
     keys = {
         "results.allow_private_targets": True,
         "results.timeout": 2,
@@ -54,12 +54,12 @@ def receiver() -> Iterator[Receiver]:
         yield here
 
 
-def delivery(product: Product, uid: str) -> Any:  # noqa: F811
+def delivery(product: Product, uid: str) -> Any:
     (row,) = product.run(uid)["deliveries"]
     return row
 
 
-def in_state(product: Product, uid: str, state: str) -> Any:  # noqa: F811
+def in_state(product: Product, uid: str, state: str) -> Any:
     """The run's one delivery, once it is in this state."""
 
     def look() -> Any:
@@ -69,7 +69,7 @@ def in_state(product: Product, uid: str, state: str) -> Any:  # noqa: F811
     return wait_for(look, timeout_s=30, every_s=0.1)
 
 
-def hooked(product: Product, name: str, url: str) -> str:  # noqa: F811
+def hooked(product: Product, name: str, url: str) -> str:
     product.register(name, "/bin/true", results=[{"webhook": url, "secret": "hook"}])
     (uid,) = product.spawn(name)
     product.wait_for_end(uid)
@@ -77,7 +77,7 @@ def hooked(product: Product, name: str, url: str) -> str:  # noqa: F811
 
 
 def test_a_webhook_that_fails_twice_arrives_signed_and_told_once(
-    product: Product,  # noqa: F811
+    product: Product,
     receiver: Receiver,
 ) -> None:
     receiver.answers = [500, 500]
@@ -90,7 +90,7 @@ def test_a_webhook_that_fails_twice_arrives_signed_and_told_once(
 
 
 def test_a_worker_killed_in_the_middle_loses_no_result(
-    product: Product,  # noqa: F811
+    product: Product,
     receiver: Receiver,
 ) -> None:
     receiver.hold = threading.Event()
@@ -104,7 +104,7 @@ def test_a_worker_killed_in_the_middle_loses_no_result(
 
 
 def test_a_dead_one_is_seen_and_arrives_when_it_is_played_again(
-    product: Product,  # noqa: F811
+    product: Product,
     receiver: Receiver,
 ) -> None:
     receiver.answers = [500] * 4
@@ -118,7 +118,7 @@ def test_a_dead_one_is_seen_and_arrives_when_it_is_played_again(
 
 
 def test_what_a_run_leaves_can_be_fetched_from_each_environment(
-    product: Product,  # noqa: F811
+    product: Product,
 ) -> None:
     for environment, agent in in_each(
         product, "leaves", LEAVES, artefacts=True
@@ -137,7 +137,7 @@ def test_what_a_run_leaves_can_be_fetched_from_each_environment(
 
 
 def test_a_secret_reaches_each_environment_and_is_told_nowhere(
-    product: Product,  # noqa: F811
+    product: Product,
 ) -> None:
     uses = ["db-key", {"name": "file-key", "as": "file"}]
     stars = "*" * len(VALUE)
@@ -153,7 +153,7 @@ def test_a_secret_reaches_each_environment_and_is_told_nowhere(
     assert VALUE not in product.console
 
 
-def secrets_left(product: Product, uid: str) -> bool:  # noqa: F811
+def secrets_left(product: Product, uid: str) -> bool:
     work = product.var / "runs" / uid[:2] / uid / "work"
     return bool(list(work.glob(".secret*")))
 
