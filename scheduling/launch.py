@@ -115,16 +115,17 @@ def started_from(
     for row in rows:
         row["spec"], row["peers"] = specs[row["version_id"]], peers
         row["parent"] = parents.get(row["parent_id"])
-    found = [start_of(row, node=node) for row in rows]
+    shared = {version: shared_of(spec, node) for version, spec in specs.items()}
+    found = [start_of(row, shared[row["version_id"]]) for row in rows]
     if not with_secrets:
         return found
     told = zip(found, rows, strict=True)
     return [with_its_secrets(start, row, now=now) for start, row in told]
 
 
-def start_of(row: Mapping[str, Any], *, node: str) -> Start:
+def start_of(row: Mapping[str, Any], shared: Shared) -> Start:
     said = row["spec"]
-    return Start(row["id"], spec_of(row, node=node), said["hooks"], is_probed(said))
+    return Start(row["id"], spec_of(row, shared), said["hooks"], is_probed(said))
 
 
 def with_its_secrets(start: Start, row: Mapping[str, Any], *, now: datetime) -> Start:
@@ -155,21 +156,46 @@ def parents_of(ids: Collection[int]) -> dict[int, tuple[str, str, str | None]]:
     return {pk: (uid, agent, result) for pk, uid, agent, result in found}
 
 
-def spec_of(row: Mapping[str, Any], *, node: str) -> LaunchSpec:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all runs of a version that start together have in common."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    limits: Limits
+    mounts: tuple[Mount, ...]
+    has_secret_files: bool
+
+
+def shared_of(spec: Mapping[str, Any], node: str) -> Shared:
+    kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
+    ours = {"KOS_AGENT_ID": spec["agent_id"], "KOS_NODE": node}
+    if silence_s := spec.get("watchdog_s"):
+        ours["WATCHDOG_USEC"] = str(int(silence_s * 1_000_000))
+    return Shared(
+        argv=(spec["entry_point"], *spec["args"]),
+        env={"PATH": PATH, **kept, **spec["env"], **ours},
+        limits=limits(spec),
+        mounts=mounts_of(spec),
+        has_secret_files=any(use.form == "file" for use in uses_of(spec)),
+    )
+
+
+def spec_of(row: Mapping[str, Any], shared: Shared) -> LaunchSpec:
     spec, uid = row["spec"], row["uid"]
     return LaunchSpec(
         uid=uid,
         token=row["token"],
-        argv=(spec["entry_point"], *spec["args"]),
+        argv=shared.argv,
         folder=folder_of(uid),
-        env=environment(row, node),
-        limits=limits(spec),
+        env=environment(row, shared),
+        limits=shared.limits,
         time_limit_s=time_limit_s(row),
         grace_s=spec["grace_s"],
         run_as=spec["run_as"],
         environment=spec["exec_env"],
         container=container_of(spec, row["ports"]),
-        mounts=mounts_of(spec),
+        mounts=shared.mounts,
         gpus=gpus_of(row),
         watchdog_s=spec.get("watchdog_s"),
         watchdog_waits=(spec.get("readiness") or {}).get("by") == "notify",
@@ -206,33 +232,28 @@ def mounts_of(spec: Mapping[str, Any]) -> tuple[Mount, ...]:
     return tuple(Mount(**mount) for mount in (spec["docker"] or {}).get("mounts", ()))
 
 
-def environment(row: Mapping[str, Any], node: str) -> dict[str, str]:
+def environment(row: Mapping[str, Any], shared: Shared) -> dict[str, str]:
     """The program's whole environment: its own variables and ours, nothing inherited
     but the locale and the time zone of the machine."""
-    uid, spec = row["uid"], row["spec"]
+    uid = row["uid"]
     work = work_name(uid)
     ours = {
         "KOS_RUN_UID": uid,
         "KOS_OCCURRENCE_ID": row["occurrence_key"],
         "KOS_ATTEMPT": str(row["attempt"]),
         "KOS_TOKEN": str(row["token"]),
-        "KOS_AGENT_ID": spec["agent_id"],
-        "KOS_NODE": node,
         "KOS_DUE_AT": iso(row["due_at"]) or "",
         "KOS_PARAMS": row["params"],  # JSON, as the database keeps it
         "KOS_RESULT": f"{work}/result.json",
         "KOS_ARTEFACTS": artefacts_name(uid),
     }
-    if any(use.form == "file" for use in uses_of(spec)):
+    if shared.has_secret_files:
         ours["KOS_SECRETS"] = f"{work}/{SECRETS}"
     if row["parent"]:
         ours["KOS_PARENT_UID"], ours["KOS_PARENT_AGENT"], result = row["parent"]
         ours["KOS_PARENT_RESULT"] = result or "null"
     ours |= given.variables(row, row["peers"])
-    if silence_s := spec.get("watchdog_s"):
-        ours["WATCHDOG_USEC"] = str(int(silence_s * 1_000_000))
-    kept = {k: os.environ[k] for k in ("LANG", "LC_ALL", "TZ") if k in os.environ}
-    return {"PATH": PATH, "HOME": work, **kept, **spec["env"], **ours}
+    return {"HOME": work, **shared.env, **ours}
 
 
 def limits(spec: Mapping[str, Any]) -> Limits:

@@ -54,8 +54,9 @@ class Guests:
         self._later({"rest": uid, "on": on})
 
     def keep(self, alive: Mapping[str, int]) -> None:
-        """uid -> token of all that are not over."""
-        self._later({"voices": self.by, "alive": dict(alive)})
+        """uid -> token of all that are not over. Before the first start: whoever opens
+        after it is not among them."""
+        self._tell({"voices": self.by, "alive": dict(alive)})
 
     def _later(self, request: dict[str, Any]) -> None:
         self._jobs.put(request)
@@ -69,7 +70,10 @@ class Guests:
 
     def _work(self) -> None:
         while True:
-            try:
-                self.holder.ask(self._jobs.get())
-            except ExecutorError as why:
-                LOG.warning("the holder was not told: %s", why)
+            self._tell(self._jobs.get())
+
+    def _tell(self, request: dict[str, Any]) -> None:
+        try:
+            self.holder.ask(request)
+        except ExecutorError as why:
+            LOG.warning("the holder was not told: %s", why)

@@ -71,7 +71,6 @@ class SystemdExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._read_up_to = 0
-        self._was_up = False
 
     # -- the executor -----------------------------------------------------------------
 
@@ -80,13 +79,8 @@ class SystemdExecutor:
             if self._thread is None:
                 self._begin()
             engine = self._engine
-            log, first = self._log, not self._was_up
         assert engine is not None
-        assert log is not None
         self._do(engine.up())
-        if first and self.guests is not None:
-            self.guests.keep(log.alive())
-        self._was_up = True
 
     def capabilities(self) -> Mapping[str, Capabilities]:
         """Absent while there is no connection."""
@@ -161,6 +155,7 @@ class SystemdExecutor:
         log = EngineLog(self.folder)
         if self.guests is not None:
             log.ended = self.guests.close
+            self.guests.keep(log.alive())
         loop = asyncio.new_event_loop()
         made: Future[Engine] = Future()
         thread = threading.Thread(
