@@ -19,7 +19,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-STOCK = 512  # made ahead, in quiet moments
+STOCK = 256  # made ahead
 MOST_KEPT = 512  # of those that were used
 MOST_PATH = 107  # of a socket's address
 NAME = "socket"

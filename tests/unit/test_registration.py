@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agents import names
+from agents import names, requirements
 from agents.errors import Invalid
 from agents.registration import cascade_cycles, definition_of, parse_agent
 
@@ -312,7 +312,9 @@ optional: dict[str, st.SearchStrategy[Any]] = {
         max_size=4,
         unique_by=str,
     ),
-    "depends_on": st.lists(ids.map("x-{}".format), max_size=3, unique=True),
+    "depends_on": st.lists(
+        ids.map("x-{}".format), max_size=3, unique_by=requirements.slug
+    ),
     "cascades": st.lists(ids.map("y-{}".format), max_size=3, unique=True),
     "hooks": st.lists(
         st.fixed_dictionaries(
