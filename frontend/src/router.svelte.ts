@@ -51,6 +51,7 @@ class Router {
     if (!plain || event.button !== 0 || event.defaultPrevented) return;
     const link = (event.target as Element | null)?.closest?.('a[href]');
     if (!(link instanceof HTMLAnchorElement) || link.target) return;
+    if (link.hasAttribute('download')) return; // for the browser to keep
     if (link.origin !== location.origin || link.dataset['external'] !== undefined)
       return;
     event.preventDefault();
