@@ -142,7 +142,11 @@ export class TimelineStore {
     const touched = new Set<string>();
     for (const delta of deltas) {
       for (const run of delta.runs ?? []) {
-        if (!run.state) continue; // news about it that leave its state alone
+        if (!run.state) {
+          const row = this.#applyProgress(run);
+          if (row) touched.add(row);
+          continue; // news about it that leave its state alone
+        }
         this.#recent.set(run.uid, run);
         for (const row of this.#applyRun(run, group)) touched.add(row);
       }
@@ -167,6 +171,15 @@ export class TimelineStore {
     }
     if (higher) this.heights += 1;
     this.changes += 1;
+  }
+
+  #applyProgress(delta: RunDelta): string | null {
+    const known = this.index.get(delta.uid);
+    const progress = delta.progress ?? null;
+    if (!known || progress === null) return null;
+    const item = { ...known.item, progress };
+    this.index.amend({ ...known, item });
+    return item.row;
   }
 
   /** Rows that have to be drawn again. A change of state alone packs no row anew. */

@@ -49,6 +49,19 @@ describe('live changes', () => {
     expect(store.get('run1')).toMatchObject({ state: 'running' });
   });
 
+  test('progress alone is taken in, and stays when the state changes', async () => {
+    const [store] = await loaded(snapshot('2026-11-23T00:09:00Z', planned));
+    store.apply([delta(running)]);
+    const told = { uid: 'run1', agent: 'embedder', progress: 0.42 } as RunDelta;
+    store.apply([delta(told)]);
+    expect(store.get('run1')?.item).toMatchObject({ state: 'running', progress: 0.42 });
+    store.apply([delta({ ...running, state: 'stopping' })]);
+    expect(store.get('run1')?.item).toMatchObject({
+      state: 'stopping',
+      progress: 0.42,
+    });
+  });
+
   test('only the row of the run is drawn again', async () => {
     const [store] = await loaded(snapshot('2026-11-23T00:09:00Z', planned));
     const [row, other] = [
