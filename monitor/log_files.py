@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Cut:
     end: int
 
 
-class Output:
+class Output(ABC):
     """What is kept of a stream. `close` it, or use `opened`."""
 
     def __init__(self, size: int, cut: Cut | None, written_at: float) -> None:
@@ -41,12 +42,13 @@ class Output:
         self.cut = cut
         self.written_at = written_at  # when the last of it was, seconds since the epoch
 
+    @abstractmethod
     def pread(self, start: int, length: int) -> bytes:
         """Bytes as printed; where a hole is, zeros. Fewer only at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Nothing may be read after it."""
 
 
 class Nothing(Output):

@@ -8,6 +8,7 @@ import pytest
 from tests.executors.docker_bench import dockerd  # noqa: F401
 from tests.live.four_environments import fleet, systemd_host  # noqa: F401
 from tests.live.harness import PYTHON, Product, running_product
+from tests.live.hook_bench import depot, hooks_product  # noqa: F401
 
 WITNESS = Path(__file__).with_name("witness.py")
 
