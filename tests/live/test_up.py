@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -23,8 +23,23 @@ def own(tmp_path: Path) -> Iterator[Product]:
 
 def start_sleeper(product: Product, kind: str = "ephemeral") -> str:
     product.register("sleeper", "/bin/sleep", "600", kind=kind, grace_period="2s")
-    [uid] = product.spawn("sleeper")
+    uid = wait_for(first_run(product)) if kind == "persistent" else spawned(product)
     wait_for(lambda: product.run(uid)["state"] == "running", timeout_s=20)
+    return uid
+
+
+def spawned(product: Product) -> str:
+    [uid] = product.spawn("sleeper")
+    return uid
+
+
+def first_run(product: Product) -> Callable[[], str | None]:
+    """A persistent agent is started by the product itself."""
+
+    def uid() -> str | None:
+        started = product.get("runs/?agent=sleeper")["items"]
+        return started[0]["uid"] if started else None
+
     return uid
 
 
