@@ -17,7 +17,6 @@ import redis as redis_library
 from django.db import transaction
 
 from agents import live_config, sealing
-from agents.errors import ChangedMeanwhile, NotAllowedNow
 from scheduling import (
     agent_control,
     firing,
@@ -26,11 +25,11 @@ from scheduling import (
     lease,
     nodes,
     overdue,
+    preempting,
     result_dispatcher,
     runs,
     sweeping,
 )
-from scheduling.models import Run
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
 from scheduling.rq import queues
 from scheduling.run_state import RunState
@@ -68,7 +67,7 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
     )
     for decision in decisions:
         if isinstance(decision, Preempt):
-            preempt(decision, token=token, now=now)
+            preempting.preempt(decision, token=token, now=now)
     tell_waits(decisions, now=now)
     return admitted
 
@@ -127,37 +126,6 @@ def send(node: str, batch: Sequence[tuple[int, int]], *, needy: bool = False) ->
         queues.send_launch(node, batch, needy=needy)
     except redis_library.RedisError as down:
         log.warning("launch not sent", extra={"node": node, "why": str(down)})
-
-
-def preempt(decision: Preempt, *, token: int, now: datetime) -> None:
-    """Ask the victims to stop; the run itself waits for their room."""
-    victims = Run.objects.select_related("version", "node").filter(
-        pk__in=[v.id for v in decision.victims]
-    )
-    urgent = Run.objects.select_related("agent").get(pk=decision.run.id)
-    why = f"made room for {urgent.agent.agent_id}"
-    for victim in victims:
-        try:
-            with transaction.atomic():
-                lease.check(token)
-                back_to_queue_or_stop(victim, why, now)
-        except (ChangedMeanwhile, NotAllowedNow) as overtaken:
-            log.info("preemption overtaken", extra={"why": str(overtaken)})
-    names = ", ".join(sorted({v.node for v in decision.victims}))
-    waits = (
-        f"preempting:{decision.run.id}",
-        f"less urgent runs on {names} stop for it",
-    )
-    if decision.run.told != waits[0]:
-        runs.note_waits({decision.run.id: waits}, now=now)
-
-
-def back_to_queue_or_stop(victim: Run, why: str, now: datetime) -> None:
-    """A run whose program has not been asked for yet only loses its admission."""
-    if victim.state == S.ADMITTED:
-        runs.move(victim, S.QUEUED, actor=ACTOR, now=now, reason=why, node_id=None)
-    else:
-        runs.stop(victim, actor=ACTOR, now=now, reason=why, stop_as=S.PREEMPTED)
 
 
 def tell_waits(decisions: Sequence[Decision], *, now: datetime) -> None:

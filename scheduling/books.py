@@ -12,6 +12,7 @@ from typing import Any
 
 from agents import journal
 from agents.http import iso
+from scheduling.kinds import KINDS
 from scheduling.models import Gap, Occurrence, Schedule
 from scheduling.timetables import timetable_of
 from scheduling.triggers.base import TICK, key_of
@@ -155,6 +156,13 @@ def pause_reason(schedule: Schedule) -> str:
 
 def runs_left(schedule: Schedule) -> bool:
     return schedule.max_runs is None or schedule.fired_count < schedule.max_runs
+
+
+def is_over(schedule: Schedule) -> bool:
+    """Whether a schedule that nothing is due of any more has ended for good."""
+    if schedule.paused_at is not None:
+        return False
+    return KINDS[schedule.kind].timed or not runs_left(schedule)
 
 
 def next_due(schedule: Schedule) -> datetime | None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from agents import journal
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Node
-from scheduling import agent_scheduler, live_runs, nodes
+from scheduling import live_runs, nodes, preempting
 from scheduling.run_state import RunState
 
 
@@ -26,7 +26,7 @@ def drain(name: str, *, actor: str, now: datetime) -> Node:
     there = live_runs.began().select_related("version", "node").filter(node=node)
     for run in there.exclude(state=RunState.STOPPING):
         try:
-            agent_scheduler.back_to_queue_or_stop(run, f"{name} is drained", now)
+            preempting.back_to_queue_or_stop(run, f"{name} is drained", now)
         except (ChangedMeanwhile, NotAllowedNow):
             continue  # it ended by itself
     return node

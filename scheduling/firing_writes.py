@@ -123,7 +123,7 @@ def wanted(row: Occurrence) -> Wanted:
         occurrence_key=key,
         occurrence=row,
         schedule=schedule,
-        params=schedule.params,
+        params={**schedule.params, **(row.params or {})},
         priority=schedule.priority,
         timeout_s=timeout_s,
         pinned_node=row.node,
@@ -175,7 +175,7 @@ def look_ahead(turn: Turn, now: datetime) -> None:
     looks_itself = turn.must_look_further or turn.next_due_at is None
     if looks_itself or not books.runs_left(schedule):
         turn.next_due_at = books.next_due(schedule)
-    if turn.next_due_at is None and schedule.paused_at is None:
+    if turn.next_due_at is None and books.is_over(schedule):
         schedule.ended_at = now
         reason = "there is no run left"
         event = books.entry("schedule.ended", schedule, ACTOR, now, reason=reason)

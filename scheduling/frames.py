@@ -10,14 +10,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from scheduling.kinds import KINDS
 from scheduling.models import Schedule
 from scheduling.triggers.zones import first_instant, local
 
 
 def later(schedule: Schedule, moment: datetime, by: timedelta) -> datetime:
-    """`moment` moved as the series moves: a cron series by what clocks show, others
+    """`moment` moved as the series moves: most by what clocks show, others
     in absolute time."""
-    if schedule.kind != "cron":
+    if not KINDS[schedule.kind].by_clocks:
         return moment + by
     zone = ZoneInfo(schedule.timezone)
     return first_instant(zone, local(zone, moment) + by)
@@ -30,7 +31,7 @@ def shift_cursor(schedule: Schedule, by: timedelta) -> None:
 
 def step(schedule: Schedule, old: datetime, new: datetime) -> timedelta:
     """How far a series moves when its occurrence at `old` goes to `new`."""
-    if schedule.kind != "cron":
+    if not KINDS[schedule.kind].by_clocks:
         return new - old
     zone = ZoneInfo(schedule.timezone)
     return local(zone, new) - local(zone, old)

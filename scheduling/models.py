@@ -10,7 +10,10 @@ from django.db.models import Q
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
 from scheduling.run_state import FINAL, RunState
 
-RULE_KINDS = ("cron", "interval", "run_at")
+RULE_KINDS = (
+    *("cron", "interval", "run_at"),
+    *("rrule", "rule", "solar", "condition", "event"),
+)
 OVERLAP = (
     "skip",
     "buffer_one",
@@ -29,15 +32,15 @@ def new_uid() -> str:
 class Schedule(models.Model):
     """When an agent runs. Only scheduling.schedules writes it.
 
-    `rule` is the text of the trigger as people wrote it: a cron expression, seconds
-    for an interval, an instant for run_at. Every change raises `version`.
+    `rule` is the text of the trigger as its kind keeps it, see scheduling.kinds: a
+    cron expression, seconds for an interval. Every change raises `version`.
     """
 
     uid = models.CharField(max_length=32, unique=True, default=new_uid)
     agent = models.ForeignKey(Agent, models.PROTECT, related_name="schedules")
     version = models.PositiveIntegerField(default=1)
     kind = models.CharField(max_length=10, choices=[(k, k) for k in RULE_KINDS])
-    rule = models.CharField(max_length=500)
+    rule = models.CharField(max_length=4000)
     anchor_at = models.DateTimeField(null=True)  # an interval counts from here
     shift_s = models.IntegerField(default=0)  # "all" moved by this; rule not rewritable
     timezone = models.CharField(max_length=64)
@@ -93,6 +96,7 @@ class Occurrence(models.Model):
     )
     reason = models.CharField(max_length=300, blank=True)
     moved = models.BooleanField(default=False)
+    params = models.JSONField(null=True)  # what the event brought, over the schedule's
     timeout_s = models.FloatField(null=True)  # its end was resized
     node = models.ForeignKey(Node, models.SET_NULL, null=True)  # dropped on this row
     decided_at = models.DateTimeField(null=True)

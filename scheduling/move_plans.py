@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scheduling import frames
+from scheduling.kinds import KINDS
 from scheduling.models import Schedule
 from scheduling.move_input import Scope, Wish
 from scheduling.move_targets import Target
-from scheduling.schedule_input import trigger_value
-from scheduling.timetables import timetable_of
+from scheduling.timetables import human, timetable_of
 from scheduling.triggers.base import TICK
-from scheduling.triggers.cron_shift import shifted
-from scheduling.triggers.words import day_and_time, describe
+from scheduling.triggers.words import day_and_time
 
 COUNTED_AHEAD = timedelta(days=30)  # how far "all" and "following" count what changes
 
@@ -48,7 +47,7 @@ def plan_move(target: Target, wish: Wish, now: datetime) -> Plan:
     scope: Scope = "this" if target.is_one_off else wish.scope
     plan = Plan(target, wish, scope, step_of(target, wish))
     plan.rule_before = plan.rule_after = rule_text(schedule.kind, schedule.rule)
-    plan.human_before = human_of(schedule)
+    plan.human_before = human(schedule)
     if scope == "this":
         _only_this(plan)
     else:
@@ -65,12 +64,7 @@ def step_of(target: Target, wish: Wish) -> timedelta:
 
 
 def rule_text(kind: str, rule: str) -> str:
-    return str(trigger_value(kind, rule))
-
-
-def human_of(schedule: Schedule) -> str:
-    timetable = timetable_of(schedule)
-    return describe(timetable.trigger, timetable.zone)
+    return str(KINDS[kind].value(rule))
 
 
 def _only_this(plan: Plan) -> None:
@@ -92,13 +86,13 @@ def _series(plan: Plan, now: datetime) -> None:
     if plan.scope == "following":
         begins = plan.boundary_after
         plan.series |= {"start_at": begins}
-        if schedule.kind == "interval":
+        if KINDS[schedule.kind].anchored:
             plan.series["anchor_at"] = begins
     if plan.wish.timeout_s is not None:
         plan.series["timeout_s"] = plan.wish.timeout_s
     after = as_moved(schedule, plan.series)
     plan.rule_after = rule_text(after.kind, after.rule)
-    plan.human = human_of(after)
+    plan.human = human(after)
     first, begin = schedule.cursor_at, now
     if plan.scope == "following":
         first, begin = plan.target.nominal_at - TICK, plan.target.nominal_at
@@ -123,11 +117,11 @@ def moved_columns(schedule: Schedule, step: timedelta) -> dict[str, Any]:
     columns["exdates"] = [
         moved_exdate(schedule, text, step) for text in schedule.exdates
     ]
-    if schedule.kind == "interval":
-        assert schedule.anchor_at is not None, "an interval has its anchor"
+    if KINDS[schedule.kind].anchored:
+        assert schedule.anchor_at is not None, "it counts from somewhere"
         return columns | {"anchor_at": schedule.anchor_at + step}
     by_s = schedule.shift_s + int(step.total_seconds())
-    said = shifted(schedule.rule, by_s)
+    said = KINDS[schedule.kind].moved(schedule.rule, by_s)
     if said is None:
         return columns | {"shift_s": by_s}
     return columns | {"rule": said, "shift_s": 0}

@@ -16,11 +16,11 @@ from scheduling import books
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
 from scheduling.schedules import anchor_of
-from scheduling.timetables import timetable_of
+from scheduling.timetables import human, timetable_of
 from scheduling.triggers.base import key_of
 from scheduling.triggers.spans import plural, span
 from scheduling.triggers.timetable import Timetable
-from scheduling.triggers.words import day_and_time, describe, remarks_on_clocks
+from scheduling.triggers.words import day_and_time, remarks_on_clocks
 
 COUNT = 5  # firings shown when nobody says how many
 MOST = 500
@@ -40,7 +40,7 @@ def preview(schedule: Schedule, *, after: datetime, count: int) -> Preview:
     timetable = timetable_of(schedule)
     firings = upcoming(schedule, timetable, after, count)
     return Preview(
-        describe(timetable.trigger, timetable.zone),
+        human(schedule),
         firings,
         notes_on(schedule, timetable, firings, after, count),
     )
@@ -65,7 +65,7 @@ def preview_unsaved(
     timetable = timetable_of(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
     notes = notes_on(schedule, timetable, firings, after, count)
-    return Preview(describe(timetable.trigger, timetable.zone), firings, notes)
+    return Preview(human(schedule), firings, notes)
 
 
 FAR = datetime.fromisoformat("2999-12-31T00:00:00+00:00")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -23,10 +23,8 @@ from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
 from agents.quantities import QuantityError, parse_duration
 from agents.text import fault_in, unreadable
-from scheduling.triggers import cron_rule
-from scheduling.triggers.interval import LEAST_S, MOST_S
+from scheduling.kinds import KINDS
 
-TRIGGERS = ("cron", "interval", "run_at")
 NOT_BUILT = ("rrule", "rule", "solar", "condition", "calendar")
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
@@ -36,49 +34,6 @@ MAX_CATCHUP_S = 366 * 86_400
 MAX_RUNS = 1_000_000_000
 MAX_ZONE_CHARS = 64
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-ISO_LENGTH = re.compile(
-    r"P(?:(?P<weeks>\d{1,4})W)?(?:(?P<days>\d{1,5})D)?"
-    r"(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,8})M)?"
-    r"(?:(?P<seconds>\d{1,9}(?:\.\d{1,3})?)S)?)?",
-    re.ASCII,
-)
-INTERVAL_FORM = 'expected seconds, "5m", "1h30m" or "PT5M"'
-
-
-def _cron(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('expected a string such as "0 9 * * MON-FRI"')
-    rule = cron_rule.parse(value)  # CronError is a ValueError with the sentence
-    return (
-        value.strip()
-        if value.strip().startswith("@")
-        else cron_rule.join(_typed(value, rule.fields))
-    )
-
-
-def _typed(value: str, fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields as they were typed, without the spaces between."""
-    typed = tuple(value.split())
-    return typed if len(typed) == 6 else (fields[0], *typed)
-
-
-def _interval(value: object) -> float:
-    try:
-        seconds = _iso_length(value) or parse_duration(value, least_s=0, most_s=MOST_S)
-    except QuantityError:
-        raise ValueError(INTERVAL_FORM) from None
-    if not LEAST_S <= seconds <= MOST_S:
-        raise ValueError(f"must be at least {LEAST_S} second and at most ten years")
-    return seconds
-
-
-def _iso_length(value: object) -> float:
-    """Seconds of "PT5M"; 0 for what is not such a text."""
-    match = ISO_LENGTH.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return 0
-    parts = {unit: float(n) for unit, n in match.groupdict(default="0").items()}
-    return timedelta(**parts).total_seconds()
 
 
 def _instant(value: object) -> datetime:
@@ -146,14 +101,12 @@ def _priority(value: object) -> int:
 
 
 class Form(BaseModel):
-    """The keys of a schedule and their bounds. None stands for "not given"."""
+    """The keys of a schedule beside its rule, and their bounds. None stands for "not
+    given"."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     agent: Annotated[str, Field(min_length=1, max_length=64)]
-    cron: Annotated[str, BeforeValidator(_cron)] | None = None
-    interval: Annotated[float, BeforeValidator(_interval)] | None = None
-    run_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
     timezone: Annotated[str, BeforeValidator(_zone)]
     start_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
     end_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
@@ -178,7 +131,7 @@ class Form(BaseModel):
     enabled: bool = True
 
 
-KEYS = (*Form.model_fields, *NOT_BUILT)
+KEYS = ("agent", *KINDS, *Form.model_fields, *NOT_BUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +149,31 @@ def parse_schedule(raw: Mapping[str, Any], *, default_zone: str) -> Checked:
         raise Invalid("expected a JSON object with a schedule")
     given = {key: value for key, value in raw.items() if value is not None}
     faults = unfit(given)
+    rule = rule_in(given, faults)
     given = {"timezone": default_zone, **given}
+    rest = {k: v for k, v in given.items() if k not in faults and k not in KINDS}
     try:
-        form = Form.model_validate({k: v for k, v in given.items() if k not in faults})
+        form = Form.model_validate(rest)
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             add(faults, detail)
         raise refusal(faults) from None
-    if faults:
+    if faults or rule is None:
         raise refusal(faults)
-    return Checked(form.agent, columns_of(form))
+    return Checked(form.agent, columns_of(form, rule))
+
+
+def rule_in(
+    given: Mapping[str, Any], faults: dict[str, list[str]]
+) -> tuple[str, str] | None:
+    """The kind and its rule as stored; None when `faults` says why not."""
+    for name, kind in KINDS.items():
+        if name in given and name not in faults:
+            try:
+                return name, kind.read(given[name])
+            except ValueError as error:
+                faults[name] = [str(error)]
+    return None
 
 
 def unfit(given: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -213,15 +181,15 @@ def unfit(given: Mapping[str, Any]) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     for key in list(given)[:100]:
         if key in NOT_BUILT:
-            faults[key] = [f"{key} is not built yet; use {', '.join(TRIGGERS)}"]
+            faults[key] = [f"{key} is not built yet; use {', '.join(KINDS)}"]
         elif key not in KEYS:
             faults[str(key)[:80]] = [unknown_key(str(key), KEYS)]
-    named = [t for t in TRIGGERS if t in given]
+    named = [t for t in KINDS if t in given]
     if len(named) > 1:
         for extra in named[1:]:
-            faults[extra] = [f"give exactly one of {', '.join(TRIGGERS)}"]
+            faults[extra] = [f"give exactly one of {', '.join(KINDS)}"]
     if not named and not faults.keys() & set(NOT_BUILT):
-        faults["cron"] = [f"give exactly one of {', '.join(TRIGGERS)}"]
+        faults["cron"] = [f"give exactly one of {', '.join(KINDS)}"]
     if isinstance(given.get("agent"), str) and (said := unreadable(given["agent"])):
         faults["agent"] = [said]
     return faults
@@ -256,13 +224,12 @@ def refusal(faults: Mapping[str, list[str]]) -> Invalid:
     return Invalid(f"{first}: {said[0]}", faults)
 
 
-def columns_of(form: Form) -> dict[str, Any]:
+def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
     if form.start_at and form.end_at and form.end_at <= form.start_at:
         raise Invalid("end_at: not after start_at", {"end_at": ["not after start_at"]})
-    kind, rule = rule_of(form)
     return {
-        "kind": kind,
-        "rule": rule,
+        "kind": rule[0],
+        "rule": rule[1],
         "timezone": form.timezone,
         "dst": form.dst or "",
         "start_at": form.start_at,
@@ -279,24 +246,11 @@ def columns_of(form: Form) -> dict[str, Any]:
     }
 
 
-def rule_of(form: Form) -> tuple[str, str]:
-    if form.cron is not None:
-        return "cron", form.cron
-    if form.interval is not None:
-        return "interval", seconds_text(form.interval)
-    assert form.run_at is not None, "exactly one trigger was given"
-    return "run_at", form.run_at.astimezone(UTC).isoformat()
-
-
-def seconds_text(seconds: float) -> str:
-    return str(int(seconds)) if seconds == int(seconds) else repr(seconds)
-
-
 def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
     """The HTTP shape that gives these columns again; the start of every PATCH."""
     return {
         "agent": agent_id,
-        row["kind"]: trigger_value(row["kind"], row["rule"]),
+        row["kind"]: KINDS[row["kind"]].value(row["rule"]),
         "timezone": row["timezone"],
         "start_at": iso(row["start_at"]),
         "end_at": iso(row["end_at"]),
@@ -311,10 +265,3 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "dst": row["dst"] or None,
         "enabled": row["enabled"],
     }
-
-
-def trigger_value(kind: str, rule: str) -> str | float | None:
-    """What stands under "cron", "interval" or "run_at"."""
-    if kind == "interval":
-        return float(rule) if "." in rule else int(rule)
-    return iso(datetime.fromisoformat(rule)) if kind == "run_at" else rule

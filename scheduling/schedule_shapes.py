@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from agents.http import iso
+from scheduling.kinds import KINDS
 from scheduling.models import Schedule
-from scheduling.schedule_input import TRIGGERS, shape_of
+from scheduling.schedule_input import shape_of
 from scheduling.schedules import SHAPED
-from scheduling.timetables import timetable_of
-from scheduling.triggers.words import describe
+from scheduling.timetables import human
 
 
 def shape(schedule: Schedule) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def shape(schedule: Schedule) -> dict[str, Any]:
     split_from = schedule.split_from
     return {
         "id": schedule.uid,
-        **dict.fromkeys(TRIGGERS),
+        **dict.fromkeys(KINDS),
         **sent,
         "kind": schedule.kind,
         "rule_text": rule_text(schedule),
@@ -39,10 +39,9 @@ def shape(schedule: Schedule) -> dict[str, Any]:
 def rule_text(schedule: Schedule) -> str:
     """The rule in words; a rule that cannot be read is shown as it stands."""
     try:
-        timetable = timetable_of(schedule)
+        return human(schedule)
     except ValueError:
         return schedule.rule
-    return describe(timetable.trigger, timetable.zone)
 
 
 def paused(schedule: Schedule) -> dict[str, Any] | None:

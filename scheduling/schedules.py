@@ -21,6 +21,7 @@ from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.http import iso
 from agents.models import Agent, Event
 from scheduling import books
+from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
 from scheduling.schedule_undo import Undoable
@@ -92,7 +93,7 @@ def _agent(agent_id: str) -> Agent:
 
 def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
     """Where an interval counts from: its start, else the second it was made in."""
-    if columns["kind"] != "interval":
+    if not KINDS[columns["kind"]].anchored:
         return None
     start_at: datetime | None = columns["start_at"]
     return start_at or now.replace(microsecond=0)
@@ -101,6 +102,8 @@ def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
 def check_it_fires(schedule: Schedule, now: datetime) -> None:
     """Raises Invalid for a rule that will never fire, or a jitter wider than the time
     between two firings."""
+    if not KINDS[schedule.kind].timed:
+        return
     timetable = timetable_of(schedule)
     first = timetable.next_after(now)
     if first is None:
@@ -154,7 +157,7 @@ def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:
     if "agent" in raw and raw["agent"] != row.agent.agent_id:
         said = "a schedule keeps its agent; make another schedule"
         raise Invalid(f"agent: {said}", {"agent": [said]})
-    if any(raw.get(name) is not None for name in ("cron", "interval", "run_at")):
+    if any(raw.get(name) is not None for name in KINDS):
         shape.pop(row.kind)
     return parse_schedule({**shape, **raw}, default_zone=settings.TIME_ZONE)
 
@@ -197,7 +200,7 @@ def _new_anchor(
 ) -> datetime | None:
     """An interval keeps its beat unless its start is set anew."""
     same_start = new["start_at"] == row.start_at
-    if new["kind"] == "interval" and row.anchor_at is not None and same_start:
+    if KINDS[new["kind"]].anchored and row.anchor_at is not None and same_start:
         return row.anchor_at
     return anchor_of(new, now)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from scheduling.kinds import KINDS
+from scheduling.kinds.base import Context
 from scheduling.models import Schedule
-from scheduling.triggers.base import Trigger
-from scheduling.triggers.cron import Dst, cron_trigger
-from scheduling.triggers.interval import IntervalTrigger
-from scheduling.triggers.run_at import RunAtTrigger
+from scheduling.triggers.cron import Dst
 from scheduling.triggers.timetable import Timetable
 
 
@@ -49,9 +48,11 @@ def _build(
     jitter_s: int,
     exdates: tuple[str, ...],
 ) -> Timetable:
+    if kind not in KINDS:
+        raise ValueError(f"a schedule of a kind that is not known: {kind!r}")
     zone = ZoneInfo(timezone)
     return Timetable(
-        trigger=_trigger(kind, rule, anchor_at, shift_s, zone, dst),
+        trigger=KINDS[kind].trigger(rule, Context(zone, anchor_at, shift_s, dst)),
         zone=zone,
         start_at=start_at,
         end_at=end_at,
@@ -66,19 +67,8 @@ def _build(
     )
 
 
-def _trigger(
-    kind: str,
-    rule: str,
-    anchor_at: datetime | None,
-    shift_s: int,
-    zone: ZoneInfo,
-    dst: Dst,
-) -> Trigger:
-    match kind:
-        case "cron":
-            return cron_trigger(rule, zone, dst=dst, shift_s=shift_s)
-        case "interval" if anchor_at is not None:
-            return IntervalTrigger(anchor_at, timedelta(seconds=float(rule)))
-        case "run_at":
-            return RunAtTrigger(datetime.fromisoformat(rule))
-    raise ValueError(f"a {kind} schedule without a rule that can be read: {rule!r}")
+def human(schedule: Schedule) -> str:
+    """The schedule's rule in words, with its zone: "At 09:00, Monday through Friday
+    (UTC)". Raises ValueError like timetable_of."""
+    timetable = timetable_of(schedule)
+    return KINDS[schedule.kind].words(timetable.trigger, timetable.zone)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from scheduling.planner.explain import Blocked, explain
 from scheduling.planner.ledger import Ledger
+from scheduling.planner.preemption import cheapest_victims
 from scheduling.planner.snapshot import (
     Grant,
     HeldRun,
@@ -79,7 +80,7 @@ def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decisio
         ledger.reserve(coming, queue_class.need)
         why = Blocked("yielding", f"waiting for other runs on {coming} to stop")
         return Wait(queue_class.name, run, why)
-    if (found := ledger.cheapest_victims(queue_class)) is not None:
+    if (found := cheapest_victims(ledger, queue_class)) is not None:
         node, victims = found
         ledger.expect(node, victims)
         ledger.reserve(node, queue_class.need)

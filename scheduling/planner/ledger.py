@@ -96,16 +96,16 @@ class Ledger:
         return None
 
     def lacks_now(self, node: str, need: Resources) -> list[str]:
-        return self._lacks(node, self.free[node], self.gpus[node], need)
+        return self.lacks(node, self.free[node], self.gpus[node], need)
 
     def lacks_later(self, node: str, need: Resources) -> list[str]:
         """The same, once those that yield are gone."""
-        return self._lacks(node, self.coming[node], self.gpus_coming[node], need)
+        return self.lacks(node, self.coming[node], self.gpus_coming[node], need)
 
     def lacks_ever(self, node: str, need: Resources) -> list[str]:
-        return self._lacks(node, self.nodes[node].capacity, {}, need)
+        return self.lacks(node, self.nodes[node].capacity, {}, need)
 
-    def _lacks(
+    def lacks(
         self, node: str, room: Resources, held: Mapping[str, int], need: Resources
     ) -> list[str]:
         short = room.lacks(need)
@@ -149,57 +149,3 @@ class Ledger:
             self.coming[victim.node] += victim.need
             self.gpus_coming[victim.node].subtract(victim.devices)
             self.slots_coming += 1
-
-    def cheapest_victims(
-        self, wanted: QueueClass
-    ) -> tuple[str, tuple[HeldRun, ...]] | None:
-        """The node and a smallest-by-inclusion set of less urgent runs to end there.
-
-        Among nodes, the one with the fewest victims, then the least urgent ones.
-        """
-        found = [
-            (node, victims)
-            for node in self.usable(wanted)
-            if (victims := self._victims_on(node, wanted))
-        ]
-        if not found:
-            return None
-        return min(found, key=lambda f: (len(f[1]), max(v.priority for v in f[1])))
-
-    def _victims_on(self, node: str, wanted: QueueClass) -> tuple[HeldRun, ...]:
-        below = [v for v in self.victims if v.priority < wanted.priority]
-        below.sort(key=lambda v: (v.priority, -v.id))  # least urgent, newest first
-        chosen = self._enough_of([v for v in below if v.node == node], node, wanted)
-        if chosen is None:
-            return ()
-        for victim in below:  # a slot may be freed on any node
-            if self.slots_coming + len(chosen) > 0:
-                break
-            if victim not in chosen:
-                chosen.append(victim)
-        return tuple(chosen) if self.slots_coming + len(chosen) > 0 else ()
-
-    def _enough_of(
-        self, here: list[HeldRun], node: str, wanted: QueueClass
-    ) -> list[HeldRun] | None:
-        """As few of those as make room; None where all of them do not."""
-        room, held = self.coming[node], Counter(self.gpus_coming[node])
-        chosen = list[HeldRun]()
-
-        def short(room: Resources, held: Mapping[str, int]) -> bool:
-            return bool(self._lacks(node, room, held, wanted.need))
-
-        for victim in here:
-            if not short(room, held):
-                break
-            room += victim.need
-            held.subtract(victim.devices)
-            chosen.append(victim)
-        if short(room, held):
-            return None
-        for victim in tuple(reversed(chosen)):  # give back who turned out unneeded
-            without = held + Counter(victim.devices)
-            if not short(room - victim.need, without):
-                room, held = room - victim.need, without
-                chosen.remove(victim)
-        return chosen

@@ -12,24 +12,15 @@ from scheduling.triggers.base import Trigger
 from scheduling.triggers.cron import CronTrigger, touched_by
 from scheduling.triggers.cron_rule import join
 from scheduling.triggers.interval import IntervalTrigger
-from scheduling.triggers.run_at import RunAtTrigger
 from scheduling.triggers.spans import span
 from scheduling.triggers.zones import Change, changes_from, local
 
 MOST_REMARKS = 4
 
 
-def describe(trigger: Trigger, zone: ZoneInfo) -> str:
-    """The rule as a phrase, with its zone: "At 09:00, Monday through Friday (UTC)"."""
-    match trigger:
-        case CronTrigger():
-            return f"{cron_words(trigger)} ({zone.key})"
-        case IntervalTrigger(anchor_at=anchor, every=every):
-            return f"Every {span(every)}, counted from {day_and_time(anchor, zone)}"
-        case RunAtTrigger(at=at):
-            return f"Once, on {day_and_time(at, zone)}"
-        case _:
-            raise AssertionError(f"no words for {type(trigger).__name__}")
+def interval_words(trigger: IntervalTrigger, zone: ZoneInfo) -> str:
+    since = day_and_time(trigger.anchor_at, zone)
+    return f"Every {span(trigger.every)}, counted from {since}"
 
 
 def cron_words(trigger: CronTrigger) -> str:

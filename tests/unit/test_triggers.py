@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduling.kinds import KINDS
 from scheduling.overlap import Replace, Skip, Start, WaitForEnd, judge
 from scheduling.triggers.base import firings, instant_of, key_of, last_firings
 from scheduling.triggers.cron import cron_trigger
@@ -20,7 +21,6 @@ from scheduling.triggers.missed import ALL_AT_MOST, Missed, all_due, take_due
 from scheduling.triggers.run_at import RunAtTrigger
 from scheduling.triggers.spans import span
 from scheduling.triggers.timetable import Timetable
-from scheduling.triggers.words import describe
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 UTC_ZONE, BERLIN = ZoneInfo("UTC"), ZoneInfo("Europe/Berlin")
@@ -300,14 +300,14 @@ def test_what_is_said_anew_means_the_same_moved(expression: str, by_s: int) -> N
     ],
 )
 def test_cron_in_words(expression: str, words: str) -> None:
-    assert describe(cron_trigger(expression, BERLIN), BERLIN) == words
+    assert KINDS["cron"].words(cron_trigger(expression, BERLIN), BERLIN) == words
 
 
 def test_other_rules_in_words() -> None:
-    assert describe(RunAtTrigger(NOON), BERLIN) == (
+    assert KINDS["run_at"].words(RunAtTrigger(NOON), BERLIN) == (
         "Once, on Mon 23 Nov 2026 at 13:00 (Europe/Berlin)"
     )
-    assert describe(IntervalTrigger(NOON, 6 * HOUR), UTC_ZONE) == (
+    assert KINDS["interval"].words(IntervalTrigger(NOON, 6 * HOUR), UTC_ZONE) == (
         "Every 6 hours, counted from Mon 23 Nov 2026 at 12:00 (UTC)"
     )
 

@@ -1,0 +1,16 @@
+"""The kinds of schedules there are, by the key that names each in the API.
+
+The only place that lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scheduling.kinds import cron, interval, run_at
+from scheduling.kinds.base import Kind
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (cron.KIND, interval.KIND, run_at.KIND)
+}
+NAMES = tuple(KINDS)
