@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from redis.exceptions import RedisError
 
-from agents import redis
+from agents import crash_points, redis
 from agents.config_keys import ConfigError
 from kos_scheduler.config import load_config
 from kos_scheduler.roles import PAGES, RULES
@@ -117,9 +117,20 @@ def every_page_has_a_rule(**_: Any) -> Sequence[CheckMessage]:
     return []
 
 
+def does_not_crash_on_purpose(**_: Any) -> Sequence[CheckMessage]:
+    if (point := crash_points.unknown()) is not None:
+        hint = f"Give one of {', '.join(crash_points.POINTS)}, or the path of a file."
+        said = f"{crash_points.VARIABLE}: there is no point {point!r}"
+        return [Error(said, hint=hint, id="kos.E006")]
+    if crash_points.said:
+        said = f"{crash_points.VARIABLE} is set: processes will kill themselves"
+        return [Warning(said, hint="Unset it outside of tests.", id="kos.W005")]
+    return []
+
+
 def register_all() -> None:
     """Deploy checks look at this machine; the others hold everywhere."""
-    for check in (config_is_sound, every_page_has_a_rule):
+    for check in (config_is_sound, every_page_has_a_rule, does_not_crash_on_purpose):
         register(check, "kos")
     for check in (
         redis_answers,

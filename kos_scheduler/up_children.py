@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 30.0
+LONGEST_DELAY_S = float(os.environ.get("KOS_LONGEST_RESTART_DELAY", "30"))
 HEALTHY_AFTER_S = 20.0  # lived this long: its earlier failures no longer count
 END_GRACE_S = 10.0
 

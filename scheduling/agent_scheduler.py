@@ -16,7 +16,7 @@ from datetime import datetime
 import redis as redis_library
 from django.db import transaction
 
-from agents import live_config, sealing
+from agents import crash_points, live_config, sealing
 from scheduling import (
     agent_control,
     firing,
@@ -54,6 +54,8 @@ def step(token: int, *, now: datetime, per_class: int) -> int:
         with transaction.atomic():
             lease.check(token)
             fired = firing.fire_due(now=now, limit=FIRE_AT_MOST)
+        if fired:
+            crash_points.reach("after_occurrence")
     if due.delivery_is_due(now):
         result_dispatcher.deliver_due(now=now)
     return fired + tick(token, now=now, per_class=per_class)
@@ -112,12 +114,14 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
         )
         if given:
             moved += grants.admit(given, actor=ACTOR, now=now)
+    crash_points.reach("after_claim")
     needy = {a.run.id for a in given if a.grant and a.grant.needy}
     batches: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
     for run in moved:
         batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))
     for (node, is_needy), batch in batches.items():
         send(node, batch, needy=is_needy)
+    crash_points.reach("after_enqueue")
     return len(moved)
 
 

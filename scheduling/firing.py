@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Min
 
+from agents import crash_points
 from agents.errors import ChangedMeanwhile
 from agents.journal import record_many
 from scheduling import books, firing_facts, waiting
@@ -77,6 +78,7 @@ def _fire(due: list[Schedule], now: datetime) -> int:
     facts = firing_facts.read(turns, now)
     for turn in turns:
         turn.decide(facts)
+    crash_points.reach("before_occurrence")
     return write(turns, now)
 
 

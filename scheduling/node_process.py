@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from redis import RedisError
 
-from agents import live_config, redis
+from agents import crash_points, live_config, redis
 from agents.executors.base import Executor, ExecutorError
 from scheduling import confidential, launch, node_checks, nodes
 from scheduling.environments import Environments
@@ -83,7 +83,9 @@ class NodeProcess:
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
         """Start a batch of admitted runs, each (run id, fencing token). Returns at
         once: runs with hooks are prepared in the loop and never hold up the others."""
+        crash_points.reach("after_dequeue")
         starts = launch.begin(batch, node=self.name, now=now)
+        crash_points.reach("after_token")
         for start in starts:
             if start.is_probed:
                 self.health.watch(start.spec.uid)

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from agents import journal, redis, requirements
+from agents import crash_points, journal, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
@@ -259,7 +259,9 @@ def move_many(
     moved = compare_and_set(
         rows, before=before, columns=columns, also_answer=also_answer
     )
+    crash_points.reach("after_save_before_event")
     journal.record_many([_moved(run, before, to, actor, now) for run in moved])
+    crash_points.reach("after_event")
     return moved
 
 

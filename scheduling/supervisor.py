@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError, close_old_connections, connection, transaction
 from django.db.models import QuerySet
 
+from agents import crash_points
 from agents.agent_lifecycle_hooks import is_helper
-from agents.executors.base import Executor, ExecutorError
+from agents.executors.base import Ended, Executor, ExecutorError
 from agents.models import Node, NodeLog
 from scheduling import endings, launch, live_runs, phases
 from scheduling.endings import SEEN, Close, seen_of
@@ -89,7 +90,10 @@ class Supervisor:
         found, offset = self.executor.read(self.offset, most_bytes=READ_BYTES)
         if offset == self.offset:
             return False
+        if crash_points.said and any(isinstance(line, Ended) for line in found):
+            crash_points.reach("after_exit_before_save")
         endings.apply(found, log=self.log, offset=offset, now=utc_now())
+        crash_points.reach("after_handle")
         self.offset = offset
         return True
 

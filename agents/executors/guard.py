@@ -87,7 +87,7 @@ def start_holder(folder: str, lock_fd: int) -> int:
 
 def environment() -> dict[str, str]:
     """Ours alone: no secret of the node reaches a process that lives so long."""
-    kept = ("PATH", "KOS_CGROUPS", "KOS_JAIL", HANDED_ON)
+    kept = ("PATH", "KOS_CGROUPS", "KOS_JAIL", "KOS_CRASH_AT", HANDED_ON)
     return {k: v for k, v in os.environ.items() if k in kept} | {
         "KOS_HOLDER": str(os.getpid())
     }

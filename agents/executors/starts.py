@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+from agents import crash_points
 from agents.executors import abilities, children, sandbox, spawn
 from agents.executors.endings import Endings
 from agents.executors.held import Run
@@ -177,7 +178,9 @@ class Starts:
         try:
             fence = f"{self.state.folder}/attempt"
             spawn.mark_attempt(run.folder, run.token, fence=fence, durable=durable)
+            crash_points.reach("before_spawn")
             run.pid = self._spawn_inside(run, spec)
+            crash_points.reach("after_spawn_before_handle")
         except BaseException:
             if slot is not None:
                 self.groups.give_back(slot)
