@@ -7,12 +7,13 @@ configuration narrows: who may run programs outside a sandbox, as whom, from whe
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agents import live_config, names, web_targets
 from agents.errors import Forbidden, Invalid
+from agents.secret_uses import dispatched_of
 
 UNSANDBOXED = ("subprocess", "systemd")  # run with a user's own rights on the node
 
@@ -76,7 +77,8 @@ def check_allowed(
         _check_program(spec["entry_point"], rules)
     _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
     _check_hooks(spec, rules)
-    _check_results(spec.get("results", ()), rules)
+    _check_results("results", spec.get("results", ()), rules)
+    _check_results("hooks", dispatched_of(spec), rules)
     user = spec["run_as"]
     if user and user not in rules.run_as_users:
         allowed = ", ".join(rules.run_as_users) or "nobody"
@@ -142,7 +144,9 @@ def _check_place(path: str, roots: tuple[str, ...], where: str, key: str) -> Non
         raise _forbidden("hooks", f"{where}: must be under {allowed} (paths.{key})")
 
 
-def _check_results(results: Sequence[Mapping[str, Any]], rules: Rules) -> None:
+def _check_results(
+    field: str, results: Iterable[Mapping[str, Any]], rules: Rules
+) -> None:
     """What can be seen of a target before anything is sent there."""
     for number, result in enumerate(results, 1):
         url, path = result.get("webhook"), result.get("file")
@@ -150,8 +154,8 @@ def _check_results(results: Sequence[Mapping[str, Any]], rules: Rules) -> None:
             private = rules.private_targets
             if said := web_targets.literal_refusal(url, allow_private=private):
                 said = f"item {number}, webhook: {said}"
-                raise Invalid(f"results: {said}", {"results": [said]})
+                raise Invalid(f"{field}: {said}", {field: [said]})
         if path is not None and not names.is_under(path, rules.file_roots):
             roots = ", ".join(rules.file_roots) or "no folder at all"
             said = f"item {number}, file: must be under {roots} (results.file_roots)"
-            raise _forbidden("results", said)
+            raise _forbidden(field, said)

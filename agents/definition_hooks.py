@@ -1,6 +1,7 @@
 """Life-cycle hooks as a registration states them, and as a spec keeps them.
 
-Each has a `when` and exactly one thing to do: run, preload, warm_up or archive.
+Each has a `when` and exactly one thing to do: run, preload, warm_up, archive or
+dispatch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pydantic_core import PydanticUndefined
 
 from agents import names
 from agents.definition_parts import Duration, Strict, fits_argv, no_twins
+from agents.definition_results import Result, ResultItem
 from agents.hooks import beneath
 from agents.quantities import parse_duration, shown
 from agents.text import unreadable
@@ -35,6 +37,7 @@ ONLY_AT = {
     "preload": "pre-start",
     "warm_up": "post-start",
     "archive": "on-shutdown",
+    "dispatch": "on-shutdown",
 }
 DOES = ("run", *ONLY_AT)
 MOST_WORDS = 100
@@ -196,6 +199,7 @@ class Hook(Strict):
     preload: Preload | None = None
     warm_up: WarmUp | None = None
     archive: Archive | None = None
+    dispatch: ResultItem | None = None
     timeout: Duration = 30.0
     on_failure: Rule | None = None
 
@@ -256,6 +260,8 @@ def _options(hook: Hook) -> Any:
         options = hook.warm_up.model_dump()
         every_s = options.pop("every")
         return {**options, "every_s": every_s}
+    if hook.dispatch is not None:
+        return hook.dispatch.model_dump(exclude_none=True)
     assert hook.archive is not None
     return hook.archive.model_dump()
 
@@ -283,6 +289,7 @@ SHAPES: dict[str, type[Strict]] = {
     "preload": Preload,
     "warm_up": WarmUp,
     "archive": Archive,
+    "dispatch": Result,
 }
 
 

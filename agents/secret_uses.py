@@ -53,9 +53,22 @@ def named_in(spec: Mapping[str, Any]) -> set[str]:
     return set(_named(spec))
 
 
+def told_of(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every place that hears of a run's result: `results`, and hooks that dispatch."""
+    yield from spec.get("results", ())
+    yield from dispatched_of(spec)
+
+
+def dispatched_of(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Those that hooks name."""
+    for step in (spec.get("hooks") or {}).get("on_shutdown", ()):
+        if "dispatch" in step:
+            yield step["dispatch"]
+
+
 def _named(spec: Mapping[str, Any]) -> Iterator[str]:
     yield from (use.name for use in uses_of(spec))
-    for result in spec.get("results", ()):
+    for result in told_of(spec):
         if name := result.get("secret"):
             yield name
     if name := (spec["docker"] or {}).get("registry_secret"):

@@ -23,6 +23,7 @@ from agents import journal, live_config, secret_store, web_targets
 from agents.errors import NotAllowedNow, NotFound
 from agents.http import iso
 from agents.secret_store import Missing
+from agents.secret_uses import told_of
 from scheduling import result_message
 from scheduling.models import Delivery
 from scheduling.result_dispatcher import CASCADE, CHORE, LONGEST_DETAIL, OUTWARD
@@ -113,7 +114,7 @@ def _parcel(delivery: Delivery, now: datetime) -> Parcel | Outcome:
 
 def _secret(delivery: Delivery, now: datetime) -> str | None:
     """Raises Missing."""
-    for one in delivery.run.version.spec.get("results", ()):
+    for one in told_of(delivery.run.version.spec):
         name = one.get("secret")
         if name and one.get(delivery.sink) == delivery.target:
             return secret_store.values([name], now=now)[name]

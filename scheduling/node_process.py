@@ -25,7 +25,7 @@ from redis import RedisError
 
 from agents import crash_points, live_config, redis
 from agents.executors.base import Executor, ExecutorError
-from scheduling import confidential, launch, node_checks, nodes
+from scheduling import confidential, dispatch_hook, launch, node_checks, nodes
 from scheduling.environments import Environments
 from scheduling.health import Health
 from scheduling.hook_runs import HookRuns
@@ -69,6 +69,7 @@ class NodeProcess:
     def start(self) -> None:
         """Start the other threads; the caller's own becomes the launcher's."""
         sys.setswitchinterval(SWITCH_S)
+        dispatch_hook.install()
         self.thread.start()
 
     def stop(self) -> None:

@@ -34,14 +34,19 @@ def deliveries_of(run: Run, ended: RunState, now: datetime) -> list[Delivery]:
 
     Work that goes on (preempted) or was called off (cancelled) triggers nothing.
     """
-    if ended in (RunState.PREEMPTED, RunState.CANCELLED):
-        return []
-    happened = {"finish", "success" if ended == RunState.SUCCEEDED else "failure"}
+    happened = happened_of(ended)
     return [
         Delivery(run=run, sink=sink, target=target, next_attempt_at=now, created_at=now)
         for sink, target, on in wanted_by(run.version.spec)
         if on in happened
     ]
+
+
+def happened_of(ended: str) -> set[str]:
+    """What of `on` an end counts as."""
+    if ended in (RunState.PREEMPTED, RunState.CANCELLED):
+        return set()
+    return {"finish", "success" if ended == RunState.SUCCEEDED else "failure"}
 
 
 def wanted_by(spec: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:

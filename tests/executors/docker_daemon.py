@@ -79,7 +79,7 @@ class Daemon:
         self._process = self._spawn(
             *self.in_its_network, "sh", "-c", script, "sh", *command
         )
-        wait_for(self.answers, timeout_s=30)
+        wait_for(self.answers, timeout_s=60)
 
     def _start_containerd(self) -> subprocess.Popen[bytes]:
         at, socket_of_it = self.folder, self.folder / "containerd.sock"
@@ -90,7 +90,7 @@ class Daemon:
         command = ["containerd", "--config", str(config), "--log-level", "error"]
         command += ["--root", str(at / "containerd"), "--state", str(at / "state")]
         started = self._spawn(*command, "--address", str(socket_of_it))
-        wait_for(lambda: listens(socket_of_it), timeout_s=30)
+        wait_for(lambda: listens(socket_of_it), timeout_s=60)
         return started
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:

@@ -23,6 +23,7 @@ mkdir "$KOS_ARTEFACTS/deep"
 printf 'of %s' "$KOS_AGENT_ID" > "$KOS_ARTEFACTS/deep/ü.txt"
 ln -s /etc/passwd "$KOS_ARTEFACTS/trap"
 """
+TELLS_SCORE = """echo '{"score": 1}' > "$KOS_RESULT" """
 TELLS = """
 [ "$DB_KEY" = "$(cat "$KOS_SECRETS/file-key")" ] || exit 4
 printf 'the key is '; printf %s "$DB_KEY" | cut -c1-6 | tr -d '\\n'
@@ -162,3 +163,27 @@ def holding(folder: Path, value: str) -> list[Path]:
     """Every file of ours that has the value in it."""
     plain = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     return [path for path in plain if value.encode() in path.read_bytes()]
+
+
+def test_a_hook_sends_the_result_after_the_steps_before_it(
+    product: Product, receiver: Receiver, tmp_path: Path
+) -> None:
+    mark = tmp_path / "was-there-first"
+    tmp_path.chmod(0o777)
+    hooks = [
+        {"when": "on-shutdown", "run": ["/bin/sh", "-c", f"sleep 0.3; touch {mark}"]},
+        {
+            "when": "on-shutdown",
+            "dispatch": {"webhook": receiver.url, "secret": "hook", "on": "success"},
+        },
+    ]
+    product.register("hooked-result", "/bin/sh", "-c", TELLS_SCORE, hooks=hooks)
+    (uid,) = product.spawn("hooked-result")
+    wait_for(lambda: product.run(uid)["deliveries"], timeout_s=30)
+    assert in_state(product, uid, "delivered")["sink"] == "webhook"
+    assert mark.exists()
+    (post,) = receiver.got
+    assert post.is_signed_with(WHSEC)
+    assert json.loads(post.body)["data"]["result"] == {"score": 1}
+    steps = {step["name"]: step for step in product.run(uid)["phases"]}
+    assert steps["dispatch"]["detail"] == "on its way to a webhook"

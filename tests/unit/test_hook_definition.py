@@ -31,6 +31,7 @@ SOUND: list[dict[str, Any]] = [
     {"when": "post-start", "warm_up": {"http": "http://[::1]:80/", "expect": 204}},
     {"when": "post-start", "run": ["/bin/true"], "on_failure": "fail"},
     {"when": "on-shutdown", "archive": {"to": "/srv/a", "what": ["logs", "x/**"]}},
+    {"when": "on-shutdown", "dispatch": {"stream": "scores", "on": "success"}},
     {"when": "on-shutdown", "run": ["/bin/true"]},
 ]
 
@@ -61,7 +62,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({**warm_up(command=["true"]), "when": "pre-start"}, "goes with post-start"),
     ({**archive(), "when": "pre-start"}, "archive goes with on-shutdown"),
     ({**archive(), "on_failure": "fail"}, "cannot fail"),
-    ({"when": "pre-start", "dispatch": {}}, "not a known key"),
+    ({"when": "pre-start", "launch": {}}, "not a known key"),
+    ({"when": "on-shutdown", "dispatch": {}}, "exactly one of webhook"),
+    ({"when": "pre-start", "dispatch": {"stream": "s"}}, "goes with on-shutdown"),
     (preload(to="../x"), "goes up"),
     (preload(to="/x"), "is absolute"),
     (preload(to="."), "must name a file"),
