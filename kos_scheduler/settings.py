@@ -28,7 +28,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("KOS_VAR", BASE_DIR / "var")).resolve()
 VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
 PROCESS = os.environ.get("KOS_PROCESS", "")
-LEAN = PROCESS in {"scheduler", "node", "worker", "rqscheduler"}
+LEAN = PROCESS in {"scheduler", "node", "worker", "rqscheduler", "simulation"}
 
 KOS_CONFIG_FILE = Path(
     os.environ.get("KOS_CONFIG", BASE_DIR / "kos_scheduler" / "scheduler_config.yaml")
@@ -61,6 +61,8 @@ RQ = {
 }
 
 INSTALLED_APPS = ["agents", "scheduling", "monitor", "kos_scheduler"]
+if PROCESS == "simulation":
+    INSTALLED_APPS.remove("monitor")  # nobody watches a made-up world
 if not LEAN:
     INSTALLED_APPS = [
         "daphne",

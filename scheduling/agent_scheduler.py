@@ -12,6 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 import redis as redis_library
 from django.db import transaction
@@ -42,7 +43,15 @@ FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
 S = RunState
 
 
-def step(token: int, *, now: datetime, per_class: int) -> int:
+class Bus(Protocol):
+    """How a node hears of what it is to launch: `scheduling.rq.queues`."""
+
+    def send_launch(
+        self, node: str, batch: Sequence[tuple[int, int]], *, needy: bool = False
+    ) -> None: ...
+
+
+def step(token: int, *, now: datetime, per_class: int, bus: Bus = queues) -> int:
     """One turn as the leader of `token`: fire what is due, pass on results, plan and
     apply. Returns how many runs were fired or admitted; more than none means that
     there may be more to do at once.
@@ -58,14 +67,14 @@ def step(token: int, *, now: datetime, per_class: int) -> int:
             crash_points.reach("after_occurrence")
     if due.delivery_is_due(now):
         result_dispatcher.deliver_due(now=now)
-    return fired + tick(token, now=now, per_class=per_class)
+    return fired + tick(token, now=now, per_class=per_class, bus=bus)
 
 
-def tick(token: int, *, now: datetime, per_class: int) -> int:
+def tick(token: int, *, now: datetime, per_class: int, bus: Bus = queues) -> int:
     """Plan once and apply what still holds. Returns how many runs were admitted."""
     decisions = make_plan(now=now, per_class=per_class)
     admitted = admit(
-        [d for d in decisions if isinstance(d, Admit)], token=token, now=now
+        [d for d in decisions if isinstance(d, Admit)], token=token, now=now, bus=bus
     )
     for decision in decisions:
         if isinstance(decision, Preempt):
@@ -89,7 +98,7 @@ def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     )
 
 
-def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
+def admit(admissions: Sequence[Admit], *, token: int, now: datetime, bus: Bus) -> int:
     """Reserve the room and hand the runs to their nodes' launchers.
 
     Jobs go out after the commit. One that is lost is found by its age, see
@@ -120,14 +129,14 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     for run in moved:
         batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))
     for (node, is_needy), batch in batches.items():
-        send(node, batch, needy=is_needy)
+        send(bus, node, batch, needy=is_needy)
     crash_points.reach("after_enqueue")
     return len(moved)
 
 
-def send(node: str, batch: Sequence[tuple[int, int]], *, needy: bool = False) -> None:
+def send(bus: Bus, node: str, batch: Sequence[tuple[int, int]], *, needy: bool) -> None:
     try:
-        queues.send_launch(node, batch, needy=needy)
+        bus.send_launch(node, batch, needy=needy)
     except redis_library.RedisError as down:
         log.warning("launch not sent", extra={"node": node, "why": str(down)})
 
