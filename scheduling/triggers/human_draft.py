@@ -158,6 +158,8 @@ class Draft:
     def _periodic(
         self, token: Token, period: Period, number: int, days: Days | None
     ) -> Days:
+        if days is None and (period, number) == ("year", 1):
+            return OnDates(((1, 1),))
         if days is None:
             return period_of(self.cursor, Nth((1,)), period, number, token)
         assert self.chosen is not None, "the days were said"

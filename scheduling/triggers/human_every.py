@@ -170,7 +170,9 @@ def times_a_day(draft: Draft) -> bool:
     cursor.take("a", "per", "each", "every", "an")
     unit = cursor.step()
     word = ADVERBS.get(unit.text, unit.text)
-    if word != "day":
+    if (word, number) == ("day", 1):
+        pass  # every day is what a rule means that says no days
+    elif word != "day":
         _once_a(draft, number, word, unit)
     elif number in TIMES_A_DAY:
         draft.times_a_day(token, number)
