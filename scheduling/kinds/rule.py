@@ -16,10 +16,14 @@ from scheduling.triggers.human_shift import shifted
 from scheduling.triggers.human_trigger import HumanTrigger, human_trigger
 from scheduling.triggers.words import human_words
 
+TYPED_CHARS = 400  # no honest rule is longer
+
 
 def read(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError('expected a sentence such as "every weekday at 9:00"')
+    if len(value) > TYPED_CHARS:
+        raise ValueError(f"longer than {TYPED_CHARS} characters")
     return to_text(parse(value))  # RuleError is a ValueError with the sentence
 
 

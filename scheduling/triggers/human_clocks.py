@@ -79,7 +79,7 @@ def _event(cursor: Cursor) -> str | None:
         return SOLAR[cursor.step().text]
     if cursor.take("solar"):
         if not cursor.take("noon"):
-            cursor.fail('expected "solar noon"')
+            cursor.fail('does not fit here; the sun has a "solar noon"')
         return SOLAR_NOON
     return None
 
@@ -205,7 +205,11 @@ def _by_half(cursor: Cursor, token: Token, hour: int, half: Half) -> int:
 def in_part(cursor: Cursor, said: Said, part: str) -> Said:
     """The same time of a morning, afternoon, evening or night."""
     second = said.second
-    if second is None or said.half or not part:
+    if second is None or not part:
+        return said
+    if said.half:
+        if part != "night" and (said.half == "am") != (part == "morning"):
+            cursor.fail(f"is not in the {part}", said.token)
         return said
     hour = second // 3600
     if not said.bare:

@@ -47,8 +47,9 @@ class Chosen:
 
 def day_item(cursor: Cursor) -> Chosen | None:
     """The days that stand here, a list of one kind; None when no days do."""
-    token, place = cursor.here, cursor.place
+    place = cursor.place
     cursor.skip_articles()
+    token = cursor.here
     for read in (_weekdays, _calendar, _ordinals, _dates):
         found = read(cursor, token)
         if found is not None:
@@ -61,7 +62,8 @@ def goes_on(cursor: Cursor, starts: object) -> bool:
     """Take "," and "and" when an item that `starts` knows stands behind them."""
     place = cursor.place
     while cursor.take(*SEPARATORS):
-        pass
+        if cursor.last.text == "or" and not cursor.leaving_out:
+            cursor.fail('does not say which; write "and"', cursor.last)
     if cursor.place == place:
         return False
     cursor.skip_articles()
@@ -293,17 +295,23 @@ def _dates(cursor: Cursor, token: Token) -> Chosen | None:
     if not found:
         return None
     month = found[0][0]
-    while goes_on(cursor, lambda c: _starts_date(c)):
+    place = cursor.place
+    while goes_on(cursor, _starts_date):
         more = _date(cursor) or [(month, _day_number(cursor))]
         for each in more:
             check_date(cursor, *each, cursor.last)
         found += more
         month = found[-1][0]
+    listed = cursor.tokens[place : cursor.place]
+    if listed and not any(t.text in AND or t.text in MONTH for t in listed):
+        cursor.fail('could be a day or an hour; write "and" or "at"', cursor.last)
     return Chosen(token, OnDates(tuple(sorted(set(found)))))
 
 
 def _starts_date(cursor: Cursor) -> bool:
     here, after = cursor.here, cursor.ahead()
+    if cursor.last.text in ARTICLES:  # "December 24, the 1st of every month"
+        return False
     if here.text in MONTH:
         return after.kind == "number"
     is_time = after.text in ("am", "pm", "o'clock", "minutes", "hours")
@@ -315,7 +323,7 @@ def _date(cursor: Cursor) -> list[tuple[int, int]]:
     if token.text in MONTH and (_is_date(cursor) or cursor.ahead().text == "the"):
         month = MONTH[cursor.step().text]
         cursor.skip_articles()
-        day = _day_number(cursor)
+        day, token = _day_number(cursor), cursor.last
     elif token.kind == "number" and cursor.ahead().text in MONTH:
         day = int(cursor.step().text)
         month = MONTH[cursor.step().text]

@@ -45,7 +45,9 @@ class Draft:
     bounds: tuple[Token, Said | None, Said | None] | None = None
     minute: tuple[Token, int] | None = None
     spread: int = 0  # "twice a day"
+    said: bool = False  # days or times, in words that leave nothing else to note
     months: frozenset[int] = frozenset()
+    months_token: Token | None = None
     without: list[Days] = field(default_factory=list)
 
     def choose(self, chosen: Chosen) -> None:
@@ -74,7 +76,7 @@ class Draft:
     def in_months(self, token: Token, months: frozenset[int]) -> None:
         if self.months:
             self.cursor.fail("names months a second time", token)
-        self.months = months
+        self.months, self.months_token = months, token
 
     def leave_out(self, token: Token, chosen: Chosen) -> None:
         days = chosen.days
@@ -91,13 +93,17 @@ class Draft:
             self.cursor.fail(said, token)
 
     def at(self, token: Token, points: list[Said]) -> None:
+        if self.spread == len(points):  # "twice a day at 9 and 17:00"
+            self.spread = 0
         self._times_again(token)
         self.points = points
 
     def every(self, token: Token, step_s: int) -> None:
         self._times_again(token)
         if step_s >= DAY_S:
-            said = 'is a day or more; write "every 2 days", or use interval'
+            days = max(1, step_s // DAY_S)
+            said = f'is a day or more; write "every {days} days", or use interval'
+            said = said.replace("every 1 days", "every day")
             self.cursor.fail(said, token)
         if step_s < 1:
             self.cursor.fail("is no length of time", token)
@@ -120,11 +126,25 @@ class Draft:
         self.bounds = (token, start, end)
 
     def rule(self) -> Rule:
+        if not self._says_when():
+            said = 'says neither days nor times; write "every day …"'
+            self.cursor.fail(said, self.cursor.tokens[0])
         days = self._days()
         without = merged(self.without)
         if days in without:
-            self.cursor.fail("it leaves out all of its days", self.cursor.last)
+            self.cursor.fail("leaves out all days there are", self.cursor.last)
+        dated = (
+            {month for month, _ in days.dates} if isinstance(days, OnDates) else set()
+        )
+        if dated and self.months and not self.months & dated:
+            said = "has none of the rule's dates"
+            self.cursor.fail(said, self.months_token or self.cursor.last)
         return Rule(days, self._times(), real_months(self.months), without)
+
+    def _says_when(self) -> bool:
+        days = self.chosen or self.counted or self.of
+        times = self.points or self.step or self.spread or self.bounds or self.minute
+        return bool(self.said or days or times or self.part)
 
     def _days(self) -> Days:
         chosen, days = self.chosen, self.chosen.days if self.chosen else None
@@ -141,7 +161,7 @@ class Draft:
     def _closed(self, chosen: Chosen, nth: Nth) -> Nth:
         """An ordinal that did not say of what: days are of the month."""
         if nth.what != "day":
-            said = f'of what? write e.g. "{chosen.token.raw} … of the month"'
+            said = f'of what? write "{chosen.token.raw} {nth.what} of the month"'
             self.cursor.fail(said, chosen.token)
         return period_of(self.cursor, nth, "month", 1, chosen.token)
 

@@ -41,7 +41,10 @@ def every(draft: Draft) -> None:
         pass  # the unit
     elif (ordinal := cursor.ordinal()) is not None:
         number = ordinal
-        if not _is_unit(cursor.here):
+        in_a_period = cursor.ahead().text in ("of", "in")
+        if _is_unit(cursor.here) and number < 2 and not in_a_period:
+            cursor.fail(f'of what? write "{token.raw} day of the month"', token)
+        if not _is_unit(cursor.here) or in_a_period:
             cursor.place = place
             _ordinal_days(draft)
             return
@@ -171,7 +174,7 @@ def times_a_day(draft: Draft) -> bool:
     unit = cursor.step()
     word = ADVERBS.get(unit.text, unit.text)
     if (word, number) == ("day", 1):
-        pass  # every day is what a rule means that says no days
+        draft.said = True  # a rule that says no days means every day
     elif word != "day":
         _once_a(draft, number, word, unit)
     elif number in TIMES_A_DAY:

@@ -26,21 +26,15 @@ from scheduling.triggers.human_dates import (
 )
 from scheduling.triggers.human_draft import Draft
 from scheduling.triggers.human_every import count_by, every, times_a_day
+from scheduling.triggers.human_print import nth_text
 from scheduling.triggers.human_tokens import MAX_CHARS, Cursor, RuleError
 from scheduling.triggers.human_words import (
     ADVERBS,
     EXCEPT,
     MONTH,
-    ORDINAL,
     PARTS,
     TO,
     WEEKDAY,
-)
-
-ALONE = (
-    *("weekday", "weekdays", "weekend", "weekends", "workday", "workdays"),
-    *("business", "working", "work", "holiday", "holidays", "calendar", "the"),
-    *("first", "last", *WEEKDAY),
 )
 
 
@@ -93,13 +87,11 @@ def _without_preposition(draft: Draft) -> None:
     token = cursor.here
     if times_a_day(draft):
         return
+    if cursor.here.text in PARTS:
+        draft.in_part(token, PARTS[cursor.step().text])
+        return
     if cursor.sees("and", "or", "&"):
         _second_rule(cursor)
-    if cursor.here.text in ALONE or cursor.here.text in ORDINAL:
-        chosen = day_item(cursor)
-        if chosen is not None:
-            draft.choose(chosen)
-            return
     chosen = day_item(cursor)
     if chosen is not None:
         draft.choose(chosen)
@@ -149,6 +141,8 @@ def _on(draft: Draft) -> None:
         if cursor.here.text in MONTH:
             cursor.step()
             cursor.fail("says no day of the month", cursor.last)
+        if cursor.here.kind == "number":
+            cursor.fail(f'is not a day; write "{nth_text(int(cursor.here.text))}"')
         cursor.fail("says no days" if cursor.done else "")
     draft.choose(chosen)
 
@@ -195,11 +189,13 @@ def _except(draft: Draft) -> None:
     cursor = draft.cursor
     token = cursor.step()
     cursor.take("not", "for")
+    cursor.leaving_out = True
     while True:
         cursor.take("on", "it", "is", "it's")
         cursor.skip_articles()
         draft.leave_out(token, _left_out(cursor))
         if not goes_on(cursor, _starts_left_out):
+            cursor.leaving_out = False
             return
 
 

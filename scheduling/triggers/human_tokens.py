@@ -18,7 +18,7 @@ from scheduling.triggers.human_words import (
     nearest,
 )
 
-MAX_CHARS = 300  # no honest rule is longer
+MAX_CHARS = 3_000  # a canonical text may be longer than what was typed
 SHOWN_CHARS = 80
 TOKEN = re.compile(
     r"(?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?![0-9:]))"
@@ -71,6 +71,7 @@ class Cursor:
         self.text = text
         self.tokens = tokens(text)
         self.place = 0
+        self.leaving_out = False  # behind "except"
 
     @property
     def here(self) -> Token:
