@@ -53,3 +53,9 @@ class Kind:
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
     timed: bool = True  # False: what happens fires it: scheduling.triggered
+
+    @property
+    def beats(self) -> bool:
+        """Its instants are its anchor's, again and again: moving the anchor moves the
+        series. A rule by clocks only counts its days from there."""
+        return self.anchored and not self.by_clocks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -11,6 +13,9 @@ from cron_descriptor import ExpressionDescriptor, Options
 from scheduling.triggers.base import Trigger
 from scheduling.triggers.cron import CronTrigger, touched_by
 from scheduling.triggers.cron_rule import join
+from scheduling.triggers.human import Every, is_anchored
+from scheduling.triggers.human_print import to_text
+from scheduling.triggers.human_trigger import HumanTrigger
 from scheduling.triggers.interval import IntervalTrigger
 from scheduling.triggers.spans import span
 from scheduling.triggers.zones import Change, changes_from, local
@@ -38,6 +43,22 @@ def cron_words(trigger: CronTrigger) -> str:
     return said
 
 
+def human_words(trigger: HumanTrigger) -> str:
+    """The canonical text, and what it leaves unsaid: from which day it counts."""
+    rule = trigger.rule
+    text = to_text(rule)
+    said = text[0].upper() + text[1:]
+    times = rule.times
+    if isinstance(times, Every) and times.end is None and 86_400 % times.step_s:
+        said += ", counted anew each day"
+    if trigger.shift:
+        way = "later" if trigger.shift > timedelta() else "earlier"
+        said += f", {span(abs(trigger.shift))} {way}"
+    if is_anchored(rule) and (day := trigger.anchor) is not None:
+        said += f", counted from {day:%a} {day.day} {day:%b %Y}"
+    return said
+
+
 def day_and_time(moment: datetime, zone: ZoneInfo) -> str:
     shown = local(zone, moment)
     clock = f"{shown:%H:%M}" if shown.second == 0 else f"{shown:%H:%M:%S}"
@@ -48,14 +69,18 @@ def remarks_on_clocks(
     trigger: Trigger, zone: ZoneInfo, since: datetime, until: datetime
 ) -> list[str]:
     """What happens to the rule at each change of the clocks in (since, until]."""
-    if not isinstance(trigger, CronTrigger):
+    if isinstance(trigger, CronTrigger):
+        touches: Callable[[Change], bool] = partial(touched_by, trigger)
+    elif isinstance(trigger, HumanTrigger):
+        touches = trigger.touched_by
+    else:
         return []
     inside = takewhile(lambda c: c.at <= until, changes_from(zone, since))
-    touched = [c for c in inside if touched_by(trigger, c)]
+    touched = [c for c in inside if touches(c)]
     return [remark(trigger, zone, change) for change in touched[:MOST_REMARKS]]
 
 
-def remark(trigger: CronTrigger, zone: ZoneInfo, change: Change) -> str:
+def remark(trigger: CronTrigger | HumanTrigger, zone: ZoneInfo, change: Change) -> str:
     low, high = change.stretch
     shown = f"{low:%H:%M} to {high:%H:%M}"
     day = f"{low:%a} {low.day} {low:%b %Y}"
@@ -69,7 +94,7 @@ def remark(trigger: CronTrigger, zone: ZoneInfo, change: Change) -> str:
     return f"{day}: {shown} comes twice in {zone.key}; {said}"
 
 
-def gap_words(trigger: CronTrigger, change: Change) -> str:
+def gap_words(trigger: CronTrigger | HumanTrigger, change: Change) -> str:
     if not trigger.fires_after_a_gap:
         return "what falls there does not run"
     first = change.stretch[1]
