@@ -86,7 +86,7 @@ def _series(plan: Plan, now: datetime) -> None:
     if plan.scope == "following":
         begins = plan.boundary_after
         plan.series |= {"start_at": begins}
-        if KINDS[schedule.kind].anchored:
+        if moves_by_its_anchor(schedule):
             plan.series["anchor_at"] = begins
     if plan.wish.timeout_s is not None:
         plan.series["timeout_s"] = plan.wish.timeout_s
@@ -117,7 +117,7 @@ def moved_columns(schedule: Schedule, step: timedelta) -> dict[str, Any]:
     columns["exdates"] = [
         moved_exdate(schedule, text, step) for text in schedule.exdates
     ]
-    if KINDS[schedule.kind].anchored:
+    if moves_by_its_anchor(schedule):
         assert schedule.anchor_at is not None, "it counts from somewhere"
         return columns | {"anchor_at": schedule.anchor_at + step}
     by_s = schedule.shift_s + int(step.total_seconds())
@@ -125,6 +125,12 @@ def moved_columns(schedule: Schedule, step: timedelta) -> dict[str, Any]:
     if said is None:
         return columns | {"shift_s": by_s}
     return columns | {"rule": said, "shift_s": 0}
+
+
+def moves_by_its_anchor(schedule: Schedule) -> bool:
+    """An interval does. An RRULE counts from its anchor as well, but says days."""
+    kind = KINDS[schedule.kind]
+    return kind.anchored and not kind.by_clocks
 
 
 def moved_exdate(schedule: Schedule, text: str, step: timedelta) -> str:

@@ -25,7 +25,7 @@ from agents.quantities import QuantityError, parse_duration
 from agents.text import fault_in, unreadable
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ("rrule", "rule", "solar", "condition", "calendar")
+NOT_BUILT = ("rule", "solar", "condition", "calendar")
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
@@ -150,7 +150,7 @@ def parse_schedule(raw: Mapping[str, Any], *, default_zone: str) -> Checked:
     given = {key: value for key, value in raw.items() if value is not None}
     faults = unfit(given)
     rule = rule_in(given, faults)
-    given = {"timezone": default_zone, **given}
+    given = {"timezone": own_zone(given, faults) or default_zone, **given}
     rest = {k: v for k, v in given.items() if k not in faults and k not in KINDS}
     try:
         form = Form.model_validate(rest)
@@ -173,6 +173,19 @@ def rule_in(
                 return name, kind.read(given[name])
             except ValueError as error:
                 faults[name] = [str(error)]
+    return None
+
+
+def own_zone(given: Mapping[str, Any], faults: dict[str, list[str]]) -> str | None:
+    """The zone that the rule itself names; a fault when another one was given."""
+    for name, kind in KINDS.items():
+        if name not in given or name in faults:
+            continue
+        own = kind.zone(given[name])
+        if own is not None and given.get("timezone", own) != own:
+            said = f"{name} names {own}; give the same, or leave one of them out"
+            faults.setdefault("timezone", [said])
+        return own
     return None
 
 

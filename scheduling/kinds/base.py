@@ -38,6 +38,11 @@ def not_by_its_text(rule: str, by_s: int) -> str | None:
     return None
 
 
+def of_any_zone(value: object) -> str | None:
+    """The rule names no zone of its own."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read`: what was sent under the kind's key, checked, as the text stored;
@@ -50,6 +55,7 @@ class Kind:
     words: Callable[[Trigger, ZoneInfo], str]
     value: Callable[[str], object] = as_it_stands  # what the API shows under its key
     moved: Callable[[str, int], str | None] = not_by_its_text  # seconds later
+    zone: Callable[[object], str | None] = of_any_zone  # one that what was sent names
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
     timed: bool = True  # False: what happens fires it: scheduling.triggered

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import ExpressionDescriptor, Options
 
 from scheduling.triggers.base import Trigger
 from scheduling.triggers.cron import CronTrigger, touched_by
-from scheduling.triggers.cron_rule import join
+from scheduling.triggers.cron_rule import CronRule, join
 from scheduling.triggers.interval import IntervalTrigger
 from scheduling.triggers.spans import span
 from scheduling.triggers.zones import Change, changes_from, local
@@ -26,7 +27,7 @@ def interval_words(trigger: IntervalTrigger, zone: ZoneInfo) -> str:
 def cron_words(trigger: CronTrigger) -> str:
     options = Options()
     options.use_24hour_time_format = True
-    rule = trigger.rule
+    rule = cast(CronRule, trigger.rule)
     expression = ExpressionDescriptor(join(rule.fields), options)
     said = str(expression.get_full_description())
     said = said.replace(", only on", ", on").replace(", only in", ", in")
