@@ -7,7 +7,7 @@ its new one; a cancelled one is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -91,3 +91,63 @@ def _property(name: str, moment: date) -> str:
     if zone is None:  # a zone the file describes itself
         return f"{name}:{moment.astimezone(ZoneInfo('UTC')):%Y%m%dT%H%M%S}Z"
     return f"{name};TZID={zone}:{moment:%Y%m%dT%H%M%S}"
+
+
+def content_of(text: str) -> dict[str, Any]:
+    """An .ics file as the content of a calendar: single days, spans, and events that
+    recur. A timed event counts on the days its own zone's clocks show."""
+    events = [e for e in events_of(text) if not _is_cancelled(e)]
+    dates: list[Any] = []
+    recurring = []
+    overrides = _overrides(events)
+    for event in events:
+        if "DTSTART" not in event or "RECURRENCE-ID" in event:
+            continue
+        days = _length(event)
+        first = _day(event["DTSTART"].dt)
+        if "RRULE" in event:
+            lines = _lines(event, overrides.get(str(event.get("UID")), []))
+            recurring.append({"rule": "\n".join(lines), "days": days})
+            continue
+        firsts = [first, *(_day(moment) for moment in _dates(event, "RDATE"))]
+        dates += [_span(one, days) for one in firsts]
+    return {"dates": dates, "events": recurring}
+
+
+def _is_cancelled(event: Any) -> bool:
+    status = str(event.get("STATUS", "")).upper()
+    return status == "CANCELLED" and "RECURRENCE-ID" not in event
+
+
+def _overrides(events: list[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for event in events:
+        if "RECURRENCE-ID" in event:
+            found.setdefault(str(event.get("UID")), []).append(event)
+    return found
+
+
+def _day(moment: date) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+def _length(event: Any) -> int:
+    """How many days the event touches."""
+    start = event["DTSTART"].dt
+    end = start
+    if "DTEND" in event:
+        end = event["DTEND"].dt
+    elif "DURATION" in event:
+        end = start + event["DURATION"].dt
+    if isinstance(start, datetime) != isinstance(end, datetime):
+        end = start
+    if end > start:  # what ends at midnight does not touch the day that begins then
+        small = timedelta(seconds=1) if isinstance(end, datetime) else timedelta(days=1)
+        end -= small
+    return max(1, (_day(end) - _day(start)).days + 1)
+
+
+def _span(first: date, days: int) -> Any:
+    if days == 1:
+        return first.isoformat()
+    return [first.isoformat(), (first + timedelta(days=days - 1)).isoformat()]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduling.kinds import cron, interval, rrule, run_at
+from scheduling.kinds import cron, interval, rrule, run_at, solar
 from scheduling.kinds.base import Kind
 
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (cron.KIND, interval.KIND, run_at.KIND, rrule.KIND)
+    kind.name: kind
+    for kind in (cron.KIND, interval.KIND, run_at.KIND, rrule.KIND, solar.KIND)
 }
 NAMES = tuple(KINDS)

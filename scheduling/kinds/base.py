@@ -43,6 +43,11 @@ def of_any_zone(value: object) -> str | None:
     return None
 
 
+def of_no_place(rule: str) -> bool:
+    """The rule's instants do not hang on where it is."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read`: what was sent under the kind's key, checked, as the text stored;
@@ -56,6 +61,7 @@ class Kind:
     value: Callable[[str], object] = as_it_stands  # what the API shows under its key
     moved: Callable[[str, int], str | None] = not_by_its_text  # seconds later
     zone: Callable[[object], str | None] = of_any_zone  # one that what was sent names
+    needs_place: Callable[[str], bool] = of_no_place  # a stored rule does
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
     timed: bool = True  # False: what happens fires it: scheduling.triggered

@@ -82,6 +82,18 @@ class RruleRule:
         added = (a for a in self._also() if low <= a < high)
         return found + sum(not self._is_one(a) for a in added)
 
+    def days_in(self, year: int) -> Iterator[date]:
+        """The days of the year on which it falls."""
+        for day in self._days(year):
+            times = (_at(day, second) for second in self._times(day))
+            if any(self._stands(at) for at in times):
+                yield day
+        yield from (at.date() for at in self._also() if at.year == year)
+
+    def _stands(self, at: datetime) -> bool:
+        begun = at >= self.said.start and (self.last is None or at <= self.last)
+        return begun and not self._is_out(at)
+
     def _is_out(self, at: datetime) -> bool:
         return at in self.said.without or at.date() in self.said.without_days
 
