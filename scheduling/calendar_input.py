@@ -15,7 +15,8 @@ SHIFTS = ("skip", "next", "previous")
 KEYS = ("on", "except", "shift")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 TEXT = re.compile(
-    r"(?:on +)?(?P<on>(?!except\b)[a-z0-9_, -]*?)(?:\bexcept +(?P<out>[a-z0-9_, -]+?))?"
+    r"(?:on +)?(?P<on>(?!except\b)[a-z0-9_, -]+?)?"
+    r"(?:\bexcept +(?P<out>[a-z0-9_, -]+?))?"
     r"(?:,? *shift +(?P<shift>[a-z]+))?",
     re.ASCII,
 )

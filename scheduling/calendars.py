@@ -42,19 +42,27 @@ def find(name: str) -> Calendar:
     return found
 
 
-def create(raw: Mapping[str, Any], *, actor: str, now: datetime) -> Calendar:
-    """Raises Invalid naming every fault, AlreadyExists for a name that is taken."""
+def check(raw: Mapping[str, Any], *, is_new: bool = True) -> tuple[str, Content]:
+    """The title and the content of what was sent. Raises Invalid naming every fault,
+    AlreadyExists for a name that is taken."""
     name = raw.get("name") if isinstance(raw, Mapping) else None
     if not isinstance(name, str) or not NAME.fullmatch(name):
         said = "expected small letters, digits, - and _"
         raise Invalid(f"name: {said}", {"name": [said]})
-    title, content = _checked(raw)
-    if name in BUILT_IN or Calendar.objects.filter(name=name).exists():
+    checked = _checked(raw)
+    is_taken = name in BUILT_IN or Calendar.objects.filter(name=name).exists()
+    if is_new and is_taken:
         raise AlreadyExists(f'there is a calendar "{name}" already')
+    return checked
+
+
+def create(raw: Mapping[str, Any], *, actor: str, now: datetime) -> Calendar:
+    """Raises what `check` raises."""
+    title, content = check(raw)
     with transaction.atomic():
         if Calendar.objects.count() >= MOST_CALENDARS:
             raise NotAllowedNow(f"there are {MOST_CALENDARS} calendars already")
-        row = Calendar(name=name, version=0)
+        row = Calendar(name=raw["name"], version=0)
         _write(row, title, content, "calendar.created", actor, now)
     return row
 

@@ -28,7 +28,7 @@ def surround(schedule: Schedule) -> None:
                 'where? Give {"latitude": 52.52, "longitude": 13.405} here, '
                 "or place.latitude and place.longitude in the configuration"
             )
-            raise Invalid(f"place: {said}", {"place": [said]})
+            raise Invalid(f"place: {said}", {"place": [said], schedule.kind: [said]})
     if schedule.calendar is not None or schedule.kind == "rule":
         check_names(schedule)
         schedule.calendars_stamp = calendar_days.stamp()

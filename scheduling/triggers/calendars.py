@@ -129,32 +129,30 @@ class CalendarTrigger:
 
     def _next_shifted(self, moment: datetime) -> datetime | None:
         day: date | None = self._day(moment)
-        looked = 0
-        while day is not None and looked <= FARTHEST:
-            if self.choice.includes(day):
-                instants = self._on(day)
-                place = bisect_right(instants, moment)
-                if place < len(instants):
-                    return instants[place]
-            following = self._worth_looking(day)
-            looked += (following - day).days if following is not None else 0
-            day = following
+        assert day is not None
+        last = min(day.toordinal() + FARTHEST, LAST_DAY.toordinal())
+        while day is not None:
+            day = self._allowed_from(day, 1, last - day.toordinal())
+            if day is None:
+                return None
+            instants = self._on(day)
+            place = bisect_right(instants, moment)
+            if place < len(instants):
+                return instants[place]
+            day = self._worth_looking(day)
         return None
 
     def _worth_looking(self, day: date) -> date | None:
-        """The first day after it that can have instants; None: none does any more."""
+        """The first day after one that is allowed from which on there may be an
+        instant; None: there is none any more."""
         upcoming = self.inner.next_after(self._end(day))
-        if self.choice.shift == "next":  # or something is on its way to a later day
-            last = self._allowed_from(day, -1, FARTHEST_SHIFT)
-            since = self._end(last if last is not None else day - ONE_DAY)
-            if self.inner.count(since, self._end(day)) and day <= LAST_DAY:
-                return self._allowed_from(day + ONE_DAY, 1, FARTHEST_SHIFT)
         if upcoming is None:
             return None
-        target = self._target(self._day(upcoming))
-        if target is None:
-            return self._day(upcoming)
-        return max(target, day + ONE_DAY)
+        source = self._day(upcoming)
+        if self.choice.shift == "next":
+            return source
+        target = self._target(source)  # up to `day` itself: those are known
+        return source if target is None else max(target, day + ONE_DAY)
 
     def _count_shifted(self, after: datetime, until: datetime) -> int:
         found, day, last = 0, self._day(after), self._day(until)

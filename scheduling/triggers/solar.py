@@ -226,8 +226,8 @@ def absences(
             if open_.last >= since:
                 yield open_
             open_ = None
-            if day > until:
-                return
+        if open_ is None and day > until:
+            return
         if why:
             open_ = Absence(open_.first if open_ else day, day, why)
         day += timedelta(days=1)
