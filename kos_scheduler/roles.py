@@ -76,6 +76,8 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/pause/": acts("editor"),
     f"{API}schedules/{{}}/resume/": acts("editor"),
     f"{API}schedules/{{}}/preview/": reads(),
+    f"{API}calendars/": reads(POST="editor"),
+    f"{API}calendars/{{}}/": reads(PUT="editor", DELETE="editor"),
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),

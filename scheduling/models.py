@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.calendar_models import Calendar as Calendar
 from scheduling.run_state import FINAL, RunState
 
 RULE_KINDS = (
@@ -47,6 +48,9 @@ class Schedule(models.Model):
     dst = models.CharField(max_length=4, blank=True)  # once|both|skip; "": by the rule
     start_at = models.DateTimeField(null=True, blank=True)
     end_at = models.DateTimeField(null=True, blank=True)
+    place = models.JSONField(null=True)  # {latitude, longitude}, for the sun
+    calendar = models.JSONField(null=True)  # {on, except, shift}: names of calendars
+    calendars_stamp = models.BigIntegerField(default=0, db_default=0)  # as last read
     jitter_s = models.PositiveIntegerField(default=0)
     exdates = models.JSONField(default=list)  # instants (ISO, UTC) or dates (local)
     overlap = models.CharField(

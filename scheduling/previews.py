@@ -15,12 +15,14 @@ from agents.models import Agent
 from scheduling import books
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
+from scheduling.schedule_surroundings import surround
 from scheduling.schedules import anchor_of
-from scheduling.timetables import human, timetable_of
+from scheduling.timetables import human, rule_of, timetable_of
 from scheduling.triggers.base import key_of
+from scheduling.triggers.solar_words import remarks_on_sun
 from scheduling.triggers.spans import plural, span
 from scheduling.triggers.timetable import Timetable
-from scheduling.triggers.words import day_and_time, remarks_on_clocks
+from scheduling.triggers.words import day_and_time, remarks_on_clocks, remarks_on_days
 
 COUNT = 5  # firings shown when nobody says how many
 MOST = 500
@@ -62,6 +64,7 @@ def preview_unsaved(
         cursor_at=after,
         **checked.columns,
     )
+    surround(schedule)
     timetable = timetable_of(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
     notes = notes_on(schedule, timetable, firings, after, count)
@@ -137,13 +140,19 @@ def notes_on(
     count: int,
 ) -> list[str]:
     """What people should know that the instants do not say."""
+    rule = rule_of(timetable)
     return [
         *_state_notes(schedule, timetable),
         *_limit_notes(schedule, timetable, firings, count),
-        *remarks_on_clocks(
-            timetable.trigger, timetable.zone, after, after + CLOCKS_AHEAD
-        ),
+        *remarks_on_days(timetable.trigger, after, _seen_to(firings, after)),
+        *(said for _, said in remarks_on_sun(rule, after, after + CLOCKS_AHEAD)),
+        *remarks_on_clocks(rule, timetable.zone, after, after + CLOCKS_AHEAD),
     ]
+
+
+def _seen_to(firings: list[datetime], after: datetime) -> datetime:
+    """Days that calendars take away are told as far as the instants shown go."""
+    return max(firings[-1], after) if firings else after + CLOCKS_AHEAD
 
 
 def _state_notes(schedule: Schedule, timetable: Timetable) -> list[str]:

@@ -23,9 +23,10 @@ from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
 from agents.quantities import QuantityError, parse_duration
 from agents.text import fault_in, unreadable
+from scheduling.calendar_input import read_calendar, read_place
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ("rrule", "solar", "condition", "calendar")
+NOT_BUILT = ("condition",)
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
@@ -127,6 +128,8 @@ class Form(BaseModel):
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     params: Annotated[dict[str, Any], BeforeValidator(_params)] = {}
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
+    place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
+    calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True
 
@@ -150,7 +153,7 @@ def parse_schedule(raw: Mapping[str, Any], *, default_zone: str) -> Checked:
     given = {key: value for key, value in raw.items() if value is not None}
     faults = unfit(given)
     rule = rule_in(given, faults)
-    given = {"timezone": default_zone, **given}
+    given = {"timezone": own_zone(given, faults) or default_zone, **given}
     rest = {k: v for k, v in given.items() if k not in faults and k not in KINDS}
     try:
         form = Form.model_validate(rest)
@@ -173,6 +176,19 @@ def rule_in(
                 return name, kind.read(given[name])
             except ValueError as error:
                 faults[name] = [str(error)]
+    return None
+
+
+def own_zone(given: Mapping[str, Any], faults: dict[str, list[str]]) -> str | None:
+    """The zone that the rule itself names; a fault when another one was given."""
+    for name, kind in KINDS.items():
+        if name not in given or name in faults:
+            continue
+        own = kind.zone(given[name])
+        if own is not None and given.get("timezone", own) != own:
+            said = f"{name} names {own}; give the same, or leave one of them out"
+            faults.setdefault("timezone", [said])
+        return own
     return None
 
 
@@ -232,6 +248,8 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "rule": rule[1],
         "timezone": form.timezone,
         "dst": form.dst or "",
+        "place": form.place,
+        "calendar": form.calendar,
         "start_at": form.start_at,
         "end_at": form.end_at,
         "jitter_s": form.jitter,
@@ -252,6 +270,8 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "agent": agent_id,
         row["kind"]: KINDS[row["kind"]].value(row["rule"]),
         "timezone": row["timezone"],
+        "place": row["place"],
+        "calendar": row["calendar"],
         "start_at": iso(row["start_at"]),
         "end_at": iso(row["end_at"]),
         "jitter": row["jitter_s"],

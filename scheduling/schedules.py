@@ -24,13 +24,14 @@ from scheduling import books
 from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
+from scheduling.schedule_surroundings import check_shift, surround
 from scheduling.schedule_undo import Undoable
 from scheduling.timetables import timetable_of
 from scheduling.triggers.timetable import Timetable
 
 TIMING = (
     *("kind", "rule", "anchor_at", "shift_s", "timezone", "dst", "start_at", "end_at"),
-    *("jitter_s", "exdates"),
+    *("jitter_s", "exdates", "place", "calendar"),
 )
 SPACING_OF = 50  # firings looked at to see how close they come
 
@@ -75,6 +76,7 @@ def create(
         created_at=now,
         created_by=actor,
     )
+    surround(schedule)
     check_it_fires(schedule, now)
     with transaction.atomic():
         schedule.save()
@@ -111,6 +113,7 @@ def check_it_fires(schedule: Schedule, now: datetime) -> None:
         if schedule.kind == "run_at":
             said = "is in the past, or not between start_at and end_at"
         raise Invalid(f"{schedule.kind}: {said}", {schedule.kind: [said]})
+    check_shift(timetable, first)
     spacing = shortest_spacing(timetable, now)
     if spacing is not None and schedule.jitter_s > spacing.total_seconds():
         said = f"longer than the {spacing.total_seconds():g} s between two runs"
@@ -142,6 +145,7 @@ def change(
         before = Undoable(f"change of {row}", row)
         was = {name: getattr(row, name) for name in (*TIMING, "enabled")}
         _apply(row, checked, before, actor, now)
+        surround(row)
         changed = {n for n in checked.columns if n in was and was[n] != getattr(row, n)}
         if changed & set(TIMING):
             check_it_fires(row, now)
@@ -165,7 +169,7 @@ def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:
 SHAPED = (
     *("kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s", "exdates"),
     *("overlap", "missed", "catchup_window_s", "max_runs", "params", "priority"),
-    "enabled",
+    *("enabled", "place", "calendar"),
 )
 
 

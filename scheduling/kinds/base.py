@@ -38,6 +38,21 @@ def not_by_its_text(rule: str, by_s: int) -> str | None:
     return None
 
 
+def of_any_zone(value: object) -> str | None:
+    """The rule names no zone of its own."""
+    return None
+
+
+def of_no_calendar(rule: str) -> frozenset[str]:
+    """The rule names no calendar."""
+    return frozenset()
+
+
+def of_no_place(rule: str) -> bool:
+    """The rule's instants do not hang on where it is."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read`: what was sent under the kind's key, checked, as the text stored;
@@ -50,6 +65,9 @@ class Kind:
     words: Callable[[Trigger, ZoneInfo], str]
     value: Callable[[str], object] = as_it_stands  # what the API shows under its key
     moved: Callable[[str, int], str | None] = not_by_its_text  # seconds later
+    zone: Callable[[object], str | None] = of_any_zone  # one that what was sent names
+    needs_place: Callable[[str], bool] = of_no_place  # a stored rule does
+    calendars: Callable[[str], frozenset[str]] = of_no_calendar  # that it names
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
     timed: bool = True  # False: what happens fires it: scheduling.triggered

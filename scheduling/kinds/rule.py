@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from scheduling.kinds.base import Context, Kind
 from scheduling.triggers.base import Trigger
+from scheduling.triggers.human import names_in, needs_place
 from scheduling.triggers.human_parser import parse
 from scheduling.triggers.human_print import to_text
 from scheduling.triggers.human_shift import shifted
@@ -43,4 +44,18 @@ def words(trigger: Trigger, zone: ZoneInfo) -> str:
     return f"{human_words(cast(HumanTrigger, trigger))} ({zone.key})"
 
 
-KIND = Kind("rule", read, trigger, words, moved=shifted, anchored=True)
+def wants_place(rule: str) -> bool:
+    return needs_place(parse(rule))
+
+
+def calendars(rule: str) -> frozenset[str]:
+    return names_in(parse(rule))
+
+
+KIND = Kind(
+    *("rule", read, trigger, words),
+    moved=shifted,
+    anchored=True,
+    needs_place=wants_place,
+    calendars=calendars,
+)

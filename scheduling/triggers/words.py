@@ -6,13 +6,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import takewhile
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import ExpressionDescriptor, Options
 
 from scheduling.triggers.base import Trigger
+from scheduling.triggers.calendars import CalendarTrigger, Choice, PassedOver
 from scheduling.triggers.cron import CronTrigger, touched_by
-from scheduling.triggers.cron_rule import join
+from scheduling.triggers.cron_rule import CronRule, join
 from scheduling.triggers.human import Every, is_anchored
 from scheduling.triggers.human_print import to_text
 from scheduling.triggers.human_trigger import HumanTrigger
@@ -21,6 +23,7 @@ from scheduling.triggers.spans import span
 from scheduling.triggers.zones import Change, changes_from, local
 
 MOST_REMARKS = 4
+MOST_DAYS = 5  # that calendars take away, told one by one
 
 
 def interval_words(trigger: IntervalTrigger, zone: ZoneInfo) -> str:
@@ -31,7 +34,7 @@ def interval_words(trigger: IntervalTrigger, zone: ZoneInfo) -> str:
 def cron_words(trigger: CronTrigger) -> str:
     options = Options()
     options.use_24hour_time_format = True
-    rule = trigger.rule
+    rule = cast(CronRule, trigger.rule)
     expression = ExpressionDescriptor(join(rule.fields), options)
     said = str(expression.get_full_description())
     said = said.replace(", only on", ", on").replace(", only in", ", in")
@@ -57,6 +60,36 @@ def human_words(trigger: HumanTrigger) -> str:
     if is_anchored(rule) and (day := trigger.anchor) is not None:
         said += f", counted from {day:%a} {day.day} {day:%b %Y}"
     return said
+
+
+def calendar_words(choice: Choice) -> str:
+    """ ", only on business_days, except holidays (then on the next such day)"."""
+    text = f", only on {' or '.join(choice.on)}" if choice.on else ""
+    text += f", except {' and '.join(choice.without)}" if choice.without else ""
+    if choice.shift == "skip":
+        return text
+    return f"{text} (what falls on another day moves to the {choice.shift} such day)"
+
+
+def remarks_on_days(
+    trigger: Trigger, since: datetime, until: datetime
+) -> tuple[str, ...]:
+    """Which days calendars take away, in (since, until]."""
+    if not isinstance(trigger, CalendarTrigger):
+        return ()
+    found = trigger.passed_over(since, until, at_most=MOST_DAYS + 1)
+    if not found:
+        return ()
+    shown = "; ".join(passed_words(one) for one in found[:MOST_DAYS])
+    more = ", and more" if len(found) > MOST_DAYS else ""
+    return (f"Skipped: {shown}{more}.",)
+
+
+def passed_words(one: PassedOver) -> str:
+    """ "Fri 25 Dec 2026 (holidays; it runs on Mon 28 Dec)"."""
+    moved = one.moved_to
+    then = f"; moved to {moved:%a} {moved.day} {moved:%b %Y}" if moved else ""
+    return f"{one.day:%a} {one.day.day} {one.day:%b %Y} ({one.why}{then})"
 
 
 def day_and_time(moment: datetime, zone: ZoneInfo) -> str:
