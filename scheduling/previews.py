@@ -16,7 +16,7 @@ from scheduling import books
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
 from scheduling.schedules import anchor_of
-from scheduling.timetables import human, timetable_of
+from scheduling.timetables import checked_timetable, human, timetable_of
 from scheduling.triggers.base import key_of
 from scheduling.triggers.spans import plural, span
 from scheduling.triggers.timetable import Timetable
@@ -62,7 +62,7 @@ def preview_unsaved(
         cursor_at=after,
         **checked.columns,
     )
-    timetable = timetable_of(schedule)
+    timetable = checked_timetable(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
     notes = notes_on(schedule, timetable, firings, after, count)
     return Preview(human(schedule), firings, notes)

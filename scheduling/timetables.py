@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from agents.errors import Invalid
 from scheduling.kinds import KINDS
 from scheduling.kinds.base import Context
 from scheduling.models import Schedule
@@ -32,6 +33,19 @@ def timetable_of(schedule: Schedule) -> Timetable:
         schedule.jitter_s,
         tuple(schedule.exdates),
     )
+
+
+def checked_timetable(schedule: Schedule) -> Timetable:
+    """The same for a schedule that is being made or changed.
+
+    Raises Invalid, under its kind's key, where its rule needs what is not there.
+    """
+    try:
+        return timetable_of(schedule)
+    except ValueError as error:
+        raise Invalid(
+            f"{schedule.kind}: {error}", {schedule.kind: [str(error)]}
+        ) from None
 
 
 @lru_cache(maxsize=4096)
