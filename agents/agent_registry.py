@@ -20,6 +20,7 @@ from django.dispatch import Signal
 
 from agents import journal, names, requirements
 from agents.allowed import Rules, check, check_allowed
+from agents.definition_synonyms import check_unique
 from agents.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -327,6 +328,12 @@ def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
         "capabilities": spec["capabilities"],
         "tags": spec["tags"],
     }
+
+
+def _check_synonyms(spec: Mapping[str, Any]) -> None:
+    if spec.get("synonyms"):
+        known = Agent.objects.filter(retired_at__isnull=True).select_related("current")
+        check_unique(spec, [agent.spec for agent in known])
 
 
 def _check_dependencies(spec: Mapping[str, Any]) -> None:

@@ -47,6 +47,7 @@ from agents.definition_results import (
     no_twin_secrets,
     not_in_env,
 )
+from agents.definition_synonyms import Synonyms
 from agents.quantities import (
     parse_bandwidth,
     parse_cpu,
@@ -109,6 +110,7 @@ class Definition(Strict):
     docker: Docker | None = Field(None, validate_default=True)
     priority: PriorityWord = "medium"
     capabilities: Labels = []
+    synonyms: Synonyms = []
     tags: Annotated[list[Tag], *bounded, AfterValidator(no_twins)] = []
     cpu: Annotated[int, BeforeValidator(parse_cpu)] = 100
     gpu: Annotated[int, Field(ge=0, le=MAX_GPUS)] = 0

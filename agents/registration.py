@@ -136,6 +136,7 @@ def normalised(d: Definition) -> dict[str, Any]:
     return {
         "agent_id": d.agent_id,
         "capabilities": list(d.capabilities),
+        "synonyms": list(d.synonyms),
         "exec_env": d.exec_env,
         "entry_point": d.entry_point,
         "args": list(d.args),
@@ -231,6 +232,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         **{key: spec[key] for key in also},
         "results": spec.get("results", []),  # not in definitions of before
         "artefacts": spec.get("artefacts", False),
+        "synonyms": spec.get("synonyms", []),
         "hooks": definition_hooks.in_words(spec["hooks"]),
         "timeout": spec["timeout_s"],
         "retries": _in_words(spec["retries"]),

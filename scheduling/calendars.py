@@ -6,7 +6,6 @@ due is decided by the days as they were, and what is to come by the new ones.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
@@ -24,6 +23,7 @@ from scheduling.calendar_content import KEYS, NAMES, Content, of_source, read_co
 from scheduling.calendar_days import BUILT_IN, BUSINESS_DAYS, HOLIDAYS, DaySets
 from scheduling.calendar_input import NAME
 from scheduling.calendar_models import Calendar
+from scheduling.kinds import KINDS
 from scheduling.models import Schedule
 
 LONGEST_TITLE = 200
@@ -173,9 +173,7 @@ def names_in(schedule: Schedule) -> set[str]:
     """The calendars a schedule names: under `calendar`, and in a rule in words."""
     chosen = schedule.calendar or {}
     names = {*chosen.get("on", ()), *chosen.get("except", ())}
-    if schedule.kind == "rule":
-        names |= set(re.findall(r"[a-z0-9][a-z0-9_-]*", schedule.rule.lower()))
-    return names
+    return names | KINDS[schedule.kind].calendars(schedule.rule)
 
 
 def _touched(name: str) -> Iterator[Schedule]:

@@ -17,7 +17,7 @@ from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
 from scheduling.schedule_surroundings import surround
 from scheduling.schedules import anchor_of
-from scheduling.timetables import human, rule_of, timetable_of
+from scheduling.timetables import checked_timetable, human, rule_of, timetable_of
 from scheduling.triggers.base import key_of
 from scheduling.triggers.solar_words import remarks_on_sun
 from scheduling.triggers.spans import plural, span
@@ -65,7 +65,7 @@ def preview_unsaved(
         **checked.columns,
     )
     surround(schedule)
-    timetable = timetable_of(schedule)
+    timetable = checked_timetable(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
     notes = notes_on(schedule, timetable, firings, after, count)
     return Preview(human(schedule), firings, notes)

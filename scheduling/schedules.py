@@ -26,7 +26,7 @@ from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
 from scheduling.schedule_surroundings import check_shift, surround
 from scheduling.schedule_undo import Undoable
-from scheduling.timetables import timetable_of
+from scheduling.timetables import checked_timetable
 from scheduling.triggers.timetable import Timetable
 
 TIMING = (
@@ -106,7 +106,7 @@ def check_it_fires(schedule: Schedule, now: datetime) -> None:
     between two firings."""
     if not KINDS[schedule.kind].timed:
         return
-    timetable = timetable_of(schedule)
+    timetable = checked_timetable(schedule)
     first = timetable.next_after(now)
     if first is None:
         said = "it never fires from now on, within its start, end and exdates"

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from agents.errors import Invalid
 from scheduling.calendar_days import DaySets
 from scheduling.kinds import KINDS
 from scheduling.kinds.base import Context
@@ -42,6 +43,19 @@ def timetable_of(schedule: Schedule) -> Timetable:
         orjson.dumps(schedule.calendar).decode() if schedule.calendar else "",
         schedule.calendars_stamp,
     )
+
+
+def checked_timetable(schedule: Schedule) -> Timetable:
+    """The same for a schedule that is being made or changed.
+
+    Raises Invalid, under its kind's key, where its rule needs what is not there.
+    """
+    try:
+        return timetable_of(schedule)
+    except ValueError as error:
+        raise Invalid(
+            f"{schedule.kind}: {error}", {schedule.kind: [str(error)]}
+        ) from None
 
 
 @lru_cache(maxsize=4096)

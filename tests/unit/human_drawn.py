@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
 from scheduling.triggers.human import (
@@ -18,6 +20,7 @@ from scheduling.triggers.human import (
     OnCalendar,
     OnDates,
     OnWeekdays,
+    Period,
     Rule,
     Solar,
 )
@@ -50,7 +53,7 @@ def nths(draw: st.DrawFn, most_every: int = 6) -> Nth:
     what = draw(
         st.sampled_from(["day", "weekday", "weekend day", "business day", *WEEKDAYS])
     )
-    period = draw(st.sampled_from(["month", "quarter", "year"]))
+    period: Period = draw(st.sampled_from(get_args(Period)))
     most = 31 if what == "day" else 5
     numbers = draw(
         st.sets(st.sampled_from([-1, *range(1, most + 1)]), min_size=1, max_size=3)

@@ -106,7 +106,7 @@ def test_the_message_reads_as_people_would_say_it() -> None:
 
 
 def test_a_text_without_an_end_is_refused() -> None:
-    with pytest.raises(RuleError, match="longer than 400"):
+    with pytest.raises(ValueError, match="longer than 400"):
         KINDS["rule"].read("every day at 9 " * 40)
 
 

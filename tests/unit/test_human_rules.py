@@ -14,7 +14,7 @@ from scheduling.kinds import KINDS
 from scheduling.kinds.base import Context
 from scheduling.triggers.base import firings
 from scheduling.triggers.cron import cron_trigger
-from scheduling.triggers.days import Dates, Weekdays
+from scheduling.triggers.days import Dates, DaySet, Weekdays
 from scheduling.triggers.human import Rule, names_in
 from scheduling.triggers.human_parser import parse
 from scheduling.triggers.human_print import to_text
@@ -25,7 +25,7 @@ from tests.unit.human_drawn import rules
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
-CALENDARS = {
+CALENDARS: dict[str, DaySet] = {
     "holidays": Dates(frozenset((date(2026, 12, 25), date(2027, 1, 1)))),
     "shift-a": Weekdays(frozenset((1, 4))),
     "Late shift": Weekdays(frozenset((2,))),
