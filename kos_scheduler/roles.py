@@ -76,6 +76,14 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/pause/": acts("editor"),
     f"{API}schedules/{{}}/resume/": acts("editor"),
     f"{API}schedules/{{}}/preview/": reads(),
+    # sensors and conditions
+    f"{API}sensors/": reads(POST="editor"),
+    f"{API}sensors/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}sensors/{{}}/value/": acts("operator"),
+    f"{API}sensors/{{}}/readings/": reads(),
+    f"{API}mqtt/": reads(),
+    f"{API}conditions/test/": acts("viewer"),
+    # occurrences
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),

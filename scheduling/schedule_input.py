@@ -25,7 +25,7 @@ from agents.quantities import QuantityError, parse_duration
 from agents.text import fault_in, unreadable
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ("rrule", "rule", "solar", "condition", "calendar")
+NOT_BUILT = ("rrule", "rule", "solar", "calendar")
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduling.triggers.base import Trigger
@@ -38,6 +39,14 @@ def not_by_its_text(rule: str, by_s: int) -> str | None:
     return None
 
 
+def nothing_more(rule: str) -> None:
+    """The text alone tells whether the rule holds."""
+
+
+def no_notes(schedule: Any, now: datetime) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read`: what was sent under the kind's key, checked, as the text stored;
@@ -52,4 +61,10 @@ class Kind:
     moved: Callable[[str, int], str | None] = not_by_its_text  # seconds later
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
+    check: Callable[[str], None] = (
+        nothing_more  # ValueError: what it names is not there
+    )
+    notes: Callable[[Any, datetime], list[str]] = (
+        no_notes  # of a Schedule, as it is now
+    )
     timed: bool = True  # False: what happens fires it: scheduling.triggered

@@ -1,4 +1,4 @@
-"""When a condition fires, against an oracle that looks at the whole history each time."""
+"""When a condition fires, against an oracle that looks at the whole past each time."""
 
 from __future__ import annotations
 
