@@ -45,7 +45,7 @@ def steps(path: str) -> tuple[str | int, ...]:
     at = 0
     while at < len(path):
         match = STEP.match(path, at)
-        if match is None:
+        if match is None or path.startswith("."):
             raise ValueError('expected a path such as "a.b[0].c"')
         found.append(match[1] if match[1] is not None else int(match[2]))
         at = match.end()

@@ -80,6 +80,8 @@ def _program(expression: str, kinds: tuple[tuple[str, Kind], ...]) -> Program:
         compiled = env.compile(expression)
     except RuntimeError as error:
         raise ValueError(pointed(str(error))) from None
+    if not used:
+        raise ValueError("it names no sensor, agent, node or run, and no time of day")
     made = Program(expression, compiled)
     _try_out(made, compiled, used, typed)
     return made

@@ -68,7 +68,8 @@ class Intake:
         self.engine = engine
         self.specs: dict[int, Spec] = {}
         self.news: dict[int, News] = {}
-        self.newborn: dict[tuple[int, str], Newborn] = {}
+        self.newborn: dict[tuple[int, str], Newborn] = {}  # until they are specs
+        self.asked: set[tuple[int, str]] = set()  # of these: to be stored, or stored
         self.messages = 0
         self.keep = 1000
         self.max_topics = 1000
@@ -93,6 +94,19 @@ class Intake:
                 self._exact.setdefault(spec.topic, []).append(spec)
             else:
                 self._wild.append(spec)
+
+    def settle(self, now: datetime) -> None:
+        """What came for a sensor while it was being made. The engine knows it now."""
+        for spec in self.specs.values():
+            if spec.parent_id is None:
+                continue
+            born = self.newborn.pop((spec.parent_id, spec.topic), None)
+            self.asked.discard((spec.parent_id, spec.topic))
+            held = self.engine.held.get(spec.name)
+            if born is None or held is None:
+                continue
+            if held.at is None or born.came.at > held.at:
+                self._accept(spec, self._news(spec.id), born.came, born.retained, now)
 
     @property
     def filters(self) -> set[str]:
@@ -138,6 +152,11 @@ class Intake:
         except Unfit as unfit:
             reject(news, str(unfit), now)
             return
+        self._accept(spec, news, came, retained, now)
+
+    def _accept(
+        self, spec: Spec, news: News, came: Came, retained: bool, now: datetime
+    ) -> None:
         held = self.engine.held.get(spec.name)
         before = None if held is None else held.value
         edges = spec.is_known and not retained
@@ -204,8 +223,10 @@ class Intake:
 
     def take(self) -> tuple[dict[int, News], list[Newborn]]:
         """What is to be stored since the last time."""
-        taken = self.news, list(self.newborn.values())
-        self.news, self.newborn = {}, {}
+        fresh = self.newborn.keys() - self.asked
+        taken = self.news, [self.newborn[key] for key in self.newborn if key in fresh]
+        self.news = {}
+        self.asked |= fresh
         return taken
 
     def give_back(self, news: dict[int, News], newborn: list[Newborn]) -> None:
@@ -214,8 +235,7 @@ class Intake:
             if (new := self.news.get(sensor_id)) is not None:
                 merge(old, new)
             self.news[sensor_id] = old
-        for born in newborn:
-            self.newborn.setdefault((born.parent_id, born.topic), born)
+        self.asked -= {(born.parent_id, born.topic) for born in newborn}
 
 
 def reject(news: News, why: str, now: datetime) -> None:

@@ -154,8 +154,6 @@ def read(value: object) -> Condition:
         cooldown_s=_seconds("cooldown", given, MAX_COOLDOWN_S),
         mode=mode,
     )
-    if not references(condition.when):
-        raise ValueError("it names no sensor, agent, node or run, and no time of day")
     if mode == "level" and condition.cooldown_s < 1:
         raise ValueError("cooldown: by level it is needed, at least 1s")
     if mode == "level" and condition.reset_when is not None:

@@ -186,6 +186,7 @@ class Service:
         faults = self.engine.watch(
             loaded.definitions, loaded.held, loaded.kinds, utc_now()
         )
+        self.intake.settle(utc_now())
         if faults:
             await self.call(partial(store.note_faults, faults))
         self.nudge()
