@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import config_place, gpus
+from agents import config_mqtt, config_place, gpus
 from agents.config_readers import (
     boolean,
     durations,
@@ -90,6 +90,8 @@ class SchedulerConfig:
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
     place: config_place.Place = field(default_factory=config_place.Place)
+    mqtt: config_mqtt.Mqtt = field(default_factory=config_mqtt.Mqtt)
+    sensors: config_mqtt.Sensors = field(default_factory=config_mqtt.Sensors)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -394,5 +396,6 @@ KEYS: Mapping[str, Key] = table(
         "a whole number from 1 to 100000",
         whole(1, 100_000),
     ),
+    *(Key(*row) for row in config_mqtt.ROWS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

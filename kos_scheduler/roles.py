@@ -78,6 +78,14 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/preview/": reads(),
     f"{API}calendars/": reads(POST="editor"),
     f"{API}calendars/{{}}/": reads(PUT="editor", DELETE="editor"),
+    # sensors and conditions
+    f"{API}sensors/": reads(POST="editor"),
+    f"{API}sensors/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}sensors/{{}}/value/": acts("operator"),
+    f"{API}sensors/{{}}/readings/": reads(),
+    f"{API}mqtt/": reads(),
+    f"{API}conditions/test/": acts("viewer"),
+    # occurrences
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),

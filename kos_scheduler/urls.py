@@ -13,6 +13,7 @@ import scheduling.calendar_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
+import scheduling.sensor_api
 import scheduling.timeline_api
 from kos_scheduler import admin_api, views
 from kos_scheduler.roles import PAGES
@@ -24,6 +25,7 @@ api: list[URLPattern | URLResolver] = [
     *agents.api.routes,
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
+    *scheduling.sensor_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
     *scheduling.place_api.routes,

@@ -75,9 +75,19 @@ class Schedule(models.Model):
     split_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
     cursor_at = models.DateTimeField()  # every nominal instant up to here is decided
     next_due_at = models.DateTimeField(null=True, db_index=True)
+    trigger_state = models.JSONField(null=True)  # of a condition: armed, since when, …
     fired_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150)
+
+    class Meta:
+        indexes = [
+            models.Index(  # the words of scheduling.conditions.store
+                "id",
+                name="schedule_conditions",
+                condition=Q(kind="condition", ended_at__isnull=True),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.kind} {self.rule}"
@@ -348,3 +358,6 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+from scheduling.sensor_models import Reading, Sensor  # noqa: E402, F401 - found here

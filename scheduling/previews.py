@@ -13,10 +13,11 @@ from agents.errors import Invalid
 from agents.http import instant, iso
 from agents.models import Agent
 from scheduling import books
+from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
 from scheduling.schedule_surroundings import surround
-from scheduling.schedules import anchor_of
+from scheduling.schedules import anchor_of, check_it_can
 from scheduling.timetables import checked_timetable, human, rule_of, timetable_of
 from scheduling.triggers.base import key_of
 from scheduling.triggers.solar_words import remarks_on_sun
@@ -64,6 +65,7 @@ def preview_unsaved(
         cursor_at=after,
         **checked.columns,
     )
+    check_it_can(schedule)
     surround(schedule)
     timetable = checked_timetable(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
@@ -142,6 +144,7 @@ def notes_on(
     """What people should know that the instants do not say."""
     rule = rule_of(timetable)
     return [
+        *KINDS[schedule.kind].notes(schedule, after),
         *_state_notes(schedule, timetable),
         *_limit_notes(schedule, timetable, firings, count),
         *remarks_on_days(timetable.trigger, after, _seen_to(firings, after)),
@@ -185,7 +188,8 @@ def _limit_notes(
     if schedule.max_runs is not None:
         left = max(0, schedule.max_runs - schedule.fired_count)
         notes.append(f"{plural(left, 'run')} left of {schedule.max_runs}.")
-    if len(firings) < count and schedule.ended_at is None:
+    timed = KINDS[schedule.kind].timed
+    if timed and len(firings) < count and schedule.ended_at is None:
         notes.append("There are no further runs.")
     return notes
 

@@ -26,7 +26,7 @@ from agents.text import fault_in, unreadable
 from scheduling.calendar_input import read_calendar, read_place
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ("condition",)
+NOT_BUILT = ()
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program

@@ -104,6 +104,7 @@ def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
 def check_it_fires(schedule: Schedule, now: datetime) -> None:
     """Raises Invalid for a rule that will never fire, or a jitter wider than the time
     between two firings."""
+    check_it_can(schedule)
     if not KINDS[schedule.kind].timed:
         return
     timetable = checked_timetable(schedule)
@@ -118,6 +119,16 @@ def check_it_fires(schedule: Schedule, now: datetime) -> None:
     if spacing is not None and schedule.jitter_s > spacing.total_seconds():
         said = f"longer than the {spacing.total_seconds():g} s between two runs"
         raise Invalid(f"jitter: {said}", {"jitter": [said]})
+
+
+def check_it_can(schedule: Schedule) -> None:
+    """Raises Invalid for a rule that names what is not there."""
+    try:
+        KINDS[schedule.kind].check(schedule.rule)
+    except ValueError as error:
+        raise Invalid(
+            f"{schedule.kind}: {error}", {schedule.kind: [str(error)]}
+        ) from None
 
 
 def shortest_spacing(timetable: Timetable, after: datetime) -> timedelta | None:

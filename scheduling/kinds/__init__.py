@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduling.kinds import cron, interval, rrule, rule, run_at, solar
+from scheduling.kinds import condition, cron, interval, rrule, rule, run_at, solar
 from scheduling.kinds.base import Kind
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        *(cron.KIND, interval.KIND, run_at.KIND),
-        *(rrule.KIND, rule.KIND, solar.KIND),
+        cron.KIND,
+        interval.KIND,
+        run_at.KIND,
+        rrule.KIND,
+        rule.KIND,
+        solar.KIND,
+        condition.KIND,
     )
 }
 NAMES = tuple(KINDS)

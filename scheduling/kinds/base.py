@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from scheduling.triggers.base import Trigger
@@ -53,6 +54,14 @@ def of_no_place(rule: str) -> bool:
     return False
 
 
+def nothing_more(rule: str) -> None:
+    """The text alone tells whether the rule holds."""
+
+
+def no_notes(schedule: Any, now: datetime) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read`: what was sent under the kind's key, checked, as the text stored;
@@ -70,6 +79,12 @@ class Kind:
     calendars: Callable[[str], frozenset[str]] = of_no_calendar  # that it names
     by_clocks: bool = True  # a series moves by what clocks show, not in absolute time
     anchored: bool = False  # it counts from an instant of its own
+    check: Callable[[str], None] = (
+        nothing_more  # ValueError: what it names is not there
+    )
+    notes: Callable[[Any, datetime], list[str]] = (
+        no_notes  # of a Schedule, as it is now
+    )
     timed: bool = True  # False: what happens fires it: scheduling.triggered
 
     @property

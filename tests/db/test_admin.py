@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules
+from scheduling import runs, schedules, sensors
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -46,6 +46,9 @@ def a_bit_of_everything(agent: Agent) -> Run:
     )
     Delivery.objects.create(run=run, sink="cascade", target="b", created_at=NOON)
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
+    shape = {"name": "heat", "source": "rest", "type": "number"}
+    sensor = sensors.create(shape, **by)
+    sensors.set_value(sensor, 21.5, at=None, now=NOON)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
     return run
 
