@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import gpus
+from agents import config_events, gpus
 from agents.config_readers import (
     boolean,
     durations,
@@ -89,6 +89,7 @@ class SchedulerConfig:
     security: Security = field(default_factory=Security)
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    events: config_events.Events = field(default_factory=config_events.Events)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -190,6 +191,7 @@ def table(*keys: Key) -> dict[str, Key]:
 
 
 KEYS: Mapping[str, Key] = table(
+    *config_events.keys(Key),
     Key(
         "max_concurrent_agents",
         "max_concurrent_agents",

@@ -9,11 +9,12 @@ import agents.api
 import agents.secrets_api
 import monitor.api
 import scheduling.api
+import scheduling.hooks_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.timeline_api
-from kos_scheduler import admin_api, views
+from kos_scheduler import admin_api, hook_door, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
 from monitor.metrics import metrics_view
@@ -27,6 +28,8 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.api.routes,
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,
+    *scheduling.hooks_api.routes,
+    *hook_door.routes,
     *monitor.api.routes,
     *log_api.routes,
 ]

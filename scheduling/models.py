@@ -75,6 +75,15 @@ class Schedule(models.Model):
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150)
 
+    class Meta:
+        indexes = [
+            models.Index(
+                "id",
+                name="schedule_of_events",
+                condition=Q(kind="event", ended_at=None),
+            )
+        ]
+
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.kind} {self.rule}"
 
@@ -97,6 +106,9 @@ class Occurrence(models.Model):
     reason = models.CharField(max_length=300, blank=True)
     moved = models.BooleanField(default=False)
     params = models.JSONField(null=True)  # what the event brought, over the schedule's
+    cause = models.ForeignKey(  # the run whose end fired it
+        "Run", models.SET_NULL, null=True, related_name="+", db_index=False
+    )
     timeout_s = models.FloatField(null=True)  # its end was resized
     node = models.ForeignKey(Node, models.SET_NULL, null=True)  # dropped on this row
     decided_at = models.DateTimeField(null=True)
@@ -344,3 +356,6 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+from scheduling.webhook_models import Hook, HookDelivery  # noqa: E402, F401

@@ -13,6 +13,7 @@ from agents.errors import Invalid
 from agents.http import instant, iso
 from agents.models import Agent
 from scheduling import books
+from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
 from scheduling.schedules import anchor_of
@@ -176,7 +177,9 @@ def _limit_notes(
     if schedule.max_runs is not None:
         left = max(0, schedule.max_runs - schedule.fired_count)
         notes.append(f"{plural(left, 'run')} left of {schedule.max_runs}.")
-    if len(firings) < count and schedule.ended_at is None:
+    if not KINDS[schedule.kind].timed:
+        notes.append("It is fired by what happens, not at set times.")
+    elif len(firings) < count and schedule.ended_at is None:
         notes.append("There are no further runs.")
     return notes
 

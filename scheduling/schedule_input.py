@@ -93,6 +93,14 @@ def _params(value: object) -> dict[str, Any]:
     return value
 
 
+def params_of(value: object) -> dict[str, Any]:
+    """Raises Invalid for what cannot be given to a program."""
+    try:
+        return _params(value)
+    except ValueError as error:
+        raise Invalid(f"params: {error}", {"params": [str(error)]}) from None
+
+
 def _priority(value: object) -> int:
     words = [p.word for p in Priority]
     if not isinstance(value, str) or value not in words:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduling.kinds import cron, interval, run_at
+from scheduling.kinds import cron, event, interval, run_at
 from scheduling.kinds.base import Kind
 
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (cron.KIND, interval.KIND, run_at.KIND)
+    kind.name: kind for kind in (cron.KIND, interval.KIND, run_at.KIND, event.KIND)
 }
 NAMES = tuple(KINDS)
