@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents import live_config, names
 from agents.errors import Invalid
 from agents.models import Node
 from scheduling.kinds.event import WILD, source_of
-from scheduling.models import Hook, Schedule
+from scheduling.models import Schedule
+from scheduling.webhook_models import Hook
 
 
 def check(schedule: Schedule) -> None:
@@ -65,4 +66,9 @@ def fixed_part(path: str) -> str:
     return "/".join(parts[:plain]) or "/"
 
 
-CHECKS = {"webhook": _webhook, "run": _run, "node": _node, "file": _file}
+CHECKS: Mapping[str, Callable[[Any, Schedule], str]] = {
+    "webhook": _webhook,
+    "run": _run,
+    "node": _node,
+    "file": _file,
+}

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from agents.http import Query, fields_of, iso, page, paginate, wrong
 from agents.quantities import QuantityError, parse_duration
 from scheduling import inbound
-from scheduling.models import Hook, HookDelivery
+from scheduling.webhook_models import Hook, HookDelivery
 
 LONGEST_OVERLAP_S = 30 * 86_400.0  # both secrets hold for at most so long
 

@@ -18,9 +18,10 @@ from agents import journal, names, secret_store
 from agents.errors import AlreadyExists, Invalid, NotAllowedNow, NotFound
 from agents.http import iso
 from scheduling import books, event_watchers, standard_webhooks, triggered
-from scheduling.models import Hook, HookDelivery, Schedule
+from scheduling.models import Schedule
 from scheduling.schedule_input import MAX_PARAMS_BYTES
 from scheduling.standard_webhooks import NotSigned
+from scheduling.webhook_models import Hook, HookDelivery
 
 KEPT_DELIVERIES = 200  # of each hook, to be seen
 KEPT_AT_LEAST = timedelta(minutes=15)  # longer than a message can be replayed

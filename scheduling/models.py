@@ -358,4 +358,4 @@ class Lease(models.Model):
         return f"{self.name}: {self.holder}"
 
 
-from scheduling.webhook_models import Hook, HookDelivery  # noqa: E402, F401
+from scheduling import webhook_models  # noqa: E402, F401 - registers them

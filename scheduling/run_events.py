@@ -44,7 +44,7 @@ def catch_up(*, now: datetime) -> None:
     since = min(watcher.since for watcher in fresh)
     over = Run.objects.filter(ended_at__gte=since, state__in=sorted(FINAL))
     for pk, state, ended_at in over.values_list("pk", "state", "ended_at")[:CAUGHT_UP]:
-        concerned = [w for w in fresh if w.since <= ended_at]
+        concerned = [w for w in fresh if ended_at and w.since <= ended_at]
         _fire_all(concerned, [pk], S(state), now)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.timezone import now
+from django.utils.timezone import now  # noqa: TID251 - the admin reads the clock
 
 from agents.admin import ByRole, actor
 from scheduling import inbound
-from scheduling.models import Hook, HookDelivery
+from scheduling.webhook_models import Hook, HookDelivery
 
 
 @admin.register(Hook)

@@ -1,5 +1,5 @@
-"""`event`: what happens elsewhere fires it: a webhook, the end of a run, a node that goes
-down or comes up, a file that appears. An object with exactly one of the four.
+"""`event`: what happens elsewhere fires it: a webhook, the end of a run, a node that
+goes or comes, a file that appears. An object with exactly one of the four.
 """
 
 from __future__ import annotations

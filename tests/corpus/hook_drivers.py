@@ -10,8 +10,9 @@ from rest_framework.test import APIClient
 
 from agents import live_config
 from scheduling import inbound, schedules
-from scheduling.models import Hook, HookDelivery, Occurrence
+from scheduling.models import Occurrence
 from scheduling.standard_webhooks import key_of, signature
+from scheduling.webhook_models import Hook, HookDelivery
 from tests.corpus.world import API, JSON, World, stored
 
 Case = dict[str, Any]

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules
+from scheduling import inbound, runs, schedules
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -47,6 +47,8 @@ def a_bit_of_everything(agent: Agent) -> Run:
     Delivery.objects.create(run=run, sink="cascade", target="b", created_at=NOON)
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
+    hook, _ = inbound.create("deploy", **by)
+    inbound.accept(hook, "msg_1", {}, size=2, now=NOON)
     return run
 
 

@@ -15,7 +15,7 @@ from agents import live_config
 from agents.models import Event, Secret
 from kos_scheduler import hook_door
 from scheduling import inbound
-from scheduling.models import Hook, HookDelivery, Occurrence, Run
+from scheduling.models import Occurrence, Run
 from scheduling.standard_webhooks import (
     NotSigned,
     key_of,
@@ -23,6 +23,7 @@ from scheduling.standard_webhooks import (
     signature,
     verify,
 )
+from scheduling.webhook_models import Hook, HookDelivery
 from tests.db.schedule_fixtures import NOON, PERSON, fire, plan
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,8 @@ import pytest
 from agents.errors import NotAllowedNow
 from agents.models import Event
 from scheduling import inbound, schedules, triggered
-from scheduling.models import Hook, Occurrence, Run, Schedule
+from scheduling.models import Occurrence, Run, Schedule
+from scheduling.webhook_models import Hook
 from tests.db.schedule_fixtures import NOON, PERSON, again, fire, plan, runs_of
 
 pytestmark = pytest.mark.django_db
