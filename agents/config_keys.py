@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import config_mqtt, config_place, gpus
+from agents import config_events, config_mqtt, config_place, gpus
 from agents.config_readers import (
     boolean,
     durations,
@@ -92,6 +92,7 @@ class SchedulerConfig:
     place: config_place.Place = field(default_factory=config_place.Place)
     mqtt: config_mqtt.Mqtt = field(default_factory=config_mqtt.Mqtt)
     sensors: config_mqtt.Sensors = field(default_factory=config_mqtt.Sensors)
+    events: config_events.Events = field(default_factory=config_events.Events)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -194,6 +195,7 @@ def table(*keys: Key) -> dict[str, Key]:
 
 KEYS: Mapping[str, Key] = table(
     *(Key(*row) for row in config_place.ROWS),
+    *config_events.keys(Key),
     Key(
         "max_concurrent_agents",
         "max_concurrent_agents",

@@ -86,6 +86,14 @@ RULES: dict[str, Rule] = {
     f"{API}mqtt/": reads(),
     f"{API}conditions/test/": acts("viewer"),
     # occurrences
+    f"{API}schedules/{{}}/fire/": acts("editor"),
+    # webhooks that come in: the signature is the proof
+    f"{API}hooks/": reads("editor", POST="admin"),
+    f"{API}hooks/{{}}/": acts(ANYONE),
+    f"{API}hooks/{{}}/settings/": reads("editor", PATCH="admin", DELETE="admin"),
+    f"{API}hooks/{{}}/rotate/": acts("admin"),
+    f"{API}hooks/{{}}/test/": acts("editor"),
+    f"{API}hooks/{{}}/deliveries/": reads("editor"),
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),

@@ -10,12 +10,13 @@ import agents.secrets_api
 import monitor.api
 import scheduling.api
 import scheduling.calendar_api
+import scheduling.hooks_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.sensor_api
 import scheduling.timeline_api
-from kos_scheduler import admin_api, views
+from kos_scheduler import admin_api, hook_door, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
 from monitor.metrics import metrics_view
@@ -31,6 +32,8 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,
     *scheduling.results_api.routes,
+    *scheduling.hooks_api.routes,
+    *hook_door.routes,
     *monitor.api.routes,
     *log_api.routes,
 ]

@@ -22,6 +22,7 @@ from scheduling import (
     runs,
     schedules,
     sensor_admin,  # noqa: F401 - registers them
+    webhook_admin,  # noqa: F401 - registers them
 )
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them

@@ -27,6 +27,7 @@ from scheduling import (
     overdue,
     preempting,
     result_dispatcher,
+    run_events,
     runs,
     sweeping,
 )
@@ -149,6 +150,7 @@ def housekeep(token: int, *, now: datetime) -> None:
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
+    run_events.catch_up(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

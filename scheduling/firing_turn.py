@@ -128,7 +128,7 @@ class Turn:
             policy = "skip"  # there is never a second one of a persistent agent
         match judge(policy, live=len(live), waiting=len(waiting)):
             case Start():
-                self._note(row, "run", "")
+                self._note(row, "run", "" if row.nominal_at else row.reason)
                 self.starts.append(row)
                 live.append(0)  # it has no primary key yet
             case Skip(reason=reason):

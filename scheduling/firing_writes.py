@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, connection
 
@@ -127,7 +128,20 @@ def wanted(row: Occurrence) -> Wanted:
         priority=schedule.priority,
         timeout_s=timeout_s,
         pinned_node=row.node,
+        **caused(row),
     )
+
+
+def caused(row: Occurrence) -> dict[str, Any]:
+    """What an event leaves on its run: why, and the chain it goes on with."""
+    if row.nominal_at is not None:
+        return {}
+    why = {"why": row.reason}
+    cause = row.cause
+    if cause is None:
+        return why
+    root = cause.root_uid or cause.uid
+    return {**why, "parent_id": cause.pk, "root_uid": root, "depth": cause.depth + 1}
 
 
 def _events(turn: Turn, now: datetime) -> list[journal.Entry]:

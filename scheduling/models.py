@@ -86,7 +86,12 @@ class Schedule(models.Model):
                 "id",
                 name="schedule_conditions",
                 condition=Q(kind="condition", ended_at__isnull=True),
-            )
+            ),
+            models.Index(
+                "id",
+                name="schedule_of_events",
+                condition=Q(kind="event", ended_at=None),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -111,6 +116,9 @@ class Occurrence(models.Model):
     reason = models.CharField(max_length=300, blank=True)
     moved = models.BooleanField(default=False)
     params = models.JSONField(null=True)  # what the event brought, over the schedule's
+    cause = models.ForeignKey(  # the run whose end fired it
+        "Run", models.SET_NULL, null=True, related_name="+", db_index=False
+    )
     timeout_s = models.FloatField(null=True)  # its end was resized
     node = models.ForeignKey(Node, models.SET_NULL, null=True)  # dropped on this row
     decided_at = models.DateTimeField(null=True)
@@ -360,4 +368,8 @@ class Lease(models.Model):
         return f"{self.name}: {self.holder}"
 
 
+from scheduling import (  # noqa: E402 - registers them
+    sensor_models,  # noqa: F401
+    webhook_models,  # noqa: F401
+)
 from scheduling.sensor_models import Reading, Sensor  # noqa: E402, F401 - found here

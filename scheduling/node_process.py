@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +26,14 @@ from redis import RedisError
 
 from agents import crash_points, live_config, redis
 from agents.executors.base import Executor, ExecutorError
-from scheduling import confidential, dispatch_hook, launch, node_checks, nodes
+from scheduling import (
+    confidential,
+    dispatch_hook,
+    file_events,
+    launch,
+    node_checks,
+    nodes,
+)
 from scheduling.environments import Environments
 from scheduling.health import Health
 from scheduling.hook_runs import HookRuns
@@ -63,6 +71,7 @@ class NodeProcess:
         self.hooks.programs = self.here
         self.checks = node_checks.NodeChecks(name)
         self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
+        self.files = file_events.FileWatch(name)
         self.look_around = asyncio.Event()
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
@@ -113,7 +122,7 @@ class NodeProcess:
         self.parts = [
             self.loop.create_task(self.forever(part))
             for part in (
-                *(self.listen, self.beat, self.look, self.check),
+                *(self.listen, self.beat, self.look, self.check, self.watch),
                 *(self.go_through_hooks, self.health.turn),
             )
         ]
@@ -194,6 +203,18 @@ class NodeProcess:
     def check_once(self) -> None:
         try:
             self.checks.look()
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
+
+    async def watch(self) -> None:
+        """See whether files have come that schedules wait for."""
+        await self.loop.run_in_executor(self.checker, self.watch_once)
+        await asyncio.sleep(file_events.EVERY_S)
+
+    def watch_once(self) -> None:
+        try:
+            self.files.look(now=utc_now(), clock=time.monotonic())
         except DatabaseError:
             close_old_connections()  # this thread's own
             raise

@@ -188,8 +188,9 @@ def _limit_notes(
     if schedule.max_runs is not None:
         left = max(0, schedule.max_runs - schedule.fired_count)
         notes.append(f"{plural(left, 'run')} left of {schedule.max_runs}.")
-    timed = KINDS[schedule.kind].timed
-    if timed and len(firings) < count and schedule.ended_at is None:
+    if not KINDS[schedule.kind].timed:
+        notes.append("It is fired by what happens, not at set times.")
+    elif len(firings) < count and schedule.ended_at is None:
         notes.append("There are no further runs.")
     return notes
 

@@ -19,7 +19,7 @@ from agents import crash_points, journal, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import nodes
+from scheduling import nodes, run_events
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
@@ -262,6 +262,8 @@ def move_many(
     crash_points.reach("after_save_before_event")
     journal.record_many([_moved(run, before, to, actor, now) for run in moved])
     crash_points.reach("after_event")
+    if to in FINAL:
+        run_events.ended(moved, to, now)
     return moved
 
 

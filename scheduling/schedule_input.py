@@ -26,7 +26,7 @@ from agents.text import fault_in, unreadable
 from scheduling.calendar_input import read_calendar, read_place
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ()
+NOT_BUILT: tuple[str, ...] = ()
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
@@ -92,6 +92,14 @@ def _params(value: object) -> dict[str, Any]:
     if len(orjson.dumps(value)) > MAX_PARAMS_BYTES:
         raise ValueError(f"larger than {MAX_PARAMS_BYTES} bytes")
     return value
+
+
+def params_of(value: object) -> dict[str, Any]:
+    """Raises Invalid for what cannot be given to a program."""
+    try:
+        return _params(value)
+    except ValueError as error:
+        raise Invalid(f"params: {error}", {"params": [str(error)]}) from None
 
 
 def _priority(value: object) -> int:

@@ -20,7 +20,7 @@ from agents import agent_registry, journal, redis
 from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.http import iso
 from agents.models import Agent, Event
-from scheduling import books
+from scheduling import books, event_checks, event_watchers
 from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
@@ -106,6 +106,7 @@ def check_it_fires(schedule: Schedule, now: datetime) -> None:
     between two firings."""
     check_it_can(schedule)
     if not KINDS[schedule.kind].timed:
+        event_checks.check(schedule)
         return
     timetable = checked_timetable(schedule)
     first = timetable.next_after(now)
@@ -298,6 +299,7 @@ def tell(kind: str, row: Schedule, actor: str, now: datetime, **data: Any) -> No
     """Record the event of a change, and wake the controller once it is committed."""
     data = {"version": row.version, "next_due_at": iso(row.next_due_at), **data}
     journal.record_many([books.entry(kind, row, actor, now, **data)])
+    transaction.on_commit(event_watchers.forget)
     transaction.on_commit(partial(redis.wake, "schedule"), robust=True)
 
 

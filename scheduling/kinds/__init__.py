@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduling.kinds import condition, cron, interval, rrule, rule, run_at, solar
+from scheduling.kinds import (
+    condition,
+    cron,
+    event,
+    interval,
+    rrule,
+    rule,
+    run_at,
+    solar,
+)
 from scheduling.kinds.base import Kind
 
 KINDS: Mapping[str, Kind] = {
@@ -20,6 +29,7 @@ KINDS: Mapping[str, Kind] = {
         rule.KIND,
         solar.KIND,
         condition.KIND,
+        event.KIND,
     )
 }
 NAMES = tuple(KINDS)

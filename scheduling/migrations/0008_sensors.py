@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('agents', '0004_secrets'),
-        ('scheduling', '0006_triggered'),
+        ("scheduling", "0007_calendars"),
     ]
 
     operations = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 SURFACES = {
     "jwt": "signed spawn tokens are not built; a Bearer that looks like one is 401",
-    "webhook_in": "incoming webhooks are not built",
     "ws": "needs sockets of a running server: the live feed's own tests",
     "agent_output": "needs running agents: the executor's and the log's own tests",
 }

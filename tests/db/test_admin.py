@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules, sensors
+from scheduling import inbound, runs, schedules, sensors
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -50,6 +50,8 @@ def a_bit_of_everything(agent: Agent) -> Run:
     sensor = sensors.create(shape, **by)
     sensors.set_value(sensor, 21.5, at=None, now=NOON)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
+    hook, _ = inbound.create("deploy", **by)
+    inbound.accept(hook, "msg_1", {}, size=2, now=NOON)
     return run
 
 
