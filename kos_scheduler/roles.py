@@ -84,6 +84,15 @@ RULES: dict[str, Rule] = {
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),
     f"{API}plan/": reads(),
+    # graphs
+    f"{API}agents/graph/": reads(),
+    f"{API}graphs/": reads(POST="editor"),
+    f"{API}graphs/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}graphs/{{}}/start/": acts("operator"),
+    f"{API}graph-runs/": reads(),
+    f"{API}graph-runs/{{}}/": reads(),
+    f"{API}graph-runs/{{}}/cancel/": acts("operator"),
+    f"{API}graph-runs/{{}}/retry/": acts("operator"),
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),
@@ -120,7 +129,12 @@ RULES: dict[str, Rule] = {
 }
 # these start programs: limited per caller, security.spawns_per_minute
 SPAWNING = frozenset(
-    {f"{API}spawn/", f"{API}agents/{{}}/start/", f"{API}agents/{{}}/reset/"}
+    {
+        f"{API}spawn/",
+        f"{API}agents/{{}}/start/",
+        f"{API}agents/{{}}/reset/",
+        f"{API}graphs/{{}}/start/",
+    }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
 

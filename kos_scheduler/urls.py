@@ -9,6 +9,7 @@ import agents.api
 import agents.secrets_api
 import monitor.api
 import scheduling.api
+import scheduling.graph_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
@@ -20,6 +21,7 @@ from monitor.metrics import metrics_view
 
 api: list[URLPattern | URLResolver] = [
     *admin_api.routes,
+    *scheduling.graph_api.routes,  # before agents/{id}/
     *agents.api.routes,
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,

@@ -15,7 +15,13 @@ from agents import secrets_admin  # noqa: F401 - registers them
 from agents.admin import AgentAdmin, ByRole, TabularInline, actor, pretty, role
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import agent_control, deliveries, runs, schedules
+from scheduling import (
+    agent_control,
+    deliveries,
+    graph_admin,  # noqa: F401 - registers them
+    runs,
+    schedules,
+)
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 

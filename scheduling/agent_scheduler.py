@@ -21,6 +21,7 @@ from scheduling import (
     agent_control,
     firing,
     grants,
+    graph_runs,
     hot_reads,
     lease,
     nodes,
@@ -145,6 +146,7 @@ def housekeep(token: int, *, now: datetime) -> None:
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
+    graph_runs.repair(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

@@ -8,6 +8,9 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.graph_models import Graph as Graph
+from scheduling.graph_models import GraphNode as GraphNode
+from scheduling.graph_models import GraphRun as GraphRun
 from scheduling.run_state import FINAL, RunState
 
 RULE_KINDS = (
@@ -183,6 +186,7 @@ class Run(models.Model):
     memory_bytes = models.BigIntegerField()
     gpus = models.PositiveSmallIntegerField(default=0)
     queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
+    path_s = models.FloatField(default=0, db_default=0)  # of a graph's node: to its end
     may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
     timeout_s = models.FloatField(null=True)

@@ -22,10 +22,12 @@ from agents.priority import Priority
 from scheduling import nodes
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
+from scheduling.queue_marks import RANKED
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
 
 S = RunState
 LONGEST_REASON = 300  # the column's width
+GRAPH_KEY = "graph:"  # begins the occurrence key of a node's run, see graph_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Wanted:
     retry_of_id: int | None = None
     attempt: int = 1
     why: str = ""
+    path_s: float = 0.0  # of a graph's node: the longest way from here to its end
 
 
 def request_run(agent: Agent, **how: Any) -> Run:
@@ -124,6 +127,7 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
         depth=run.depth,
         retry_of_id=run.pk,
         attempt=run.attempt + 1,
+        path_s=run.path_s,
     )
     return replace(same, **changed)
 
@@ -183,8 +187,11 @@ def _row(w: Wanted, now: datetime) -> Run:
             or spec["hooks"]
             or spec.get("results")
             or spec.get("secrets")  # which are taken away
+            or w.occurrence_key.startswith(GRAPH_KEY)
         ),
-        queue_class=queue_class(spec, priority, w.pinned_node),
+        queue_class=queue_class(spec, priority, w.pinned_node)
+        + (RANKED if w.path_s else ""),
+        path_s=w.path_s,
         pinned_node=w.pinned_node,
         timeout_s=w.timeout_s,
         due_at=w.due_at,

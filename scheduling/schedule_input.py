@@ -100,6 +100,9 @@ def _priority(value: object) -> int:
     return Priority.from_word(value)
 
 
+Params = Annotated[dict[str, Any], BeforeValidator(_params)]
+
+
 class Form(BaseModel):
     """The keys of a schedule beside its rule, and their bounds. None stands for "not
     given"."""
@@ -125,7 +128,7 @@ class Form(BaseModel):
     missed: Literal["skip", "latest", "all"] = "latest"
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
-    params: Annotated[dict[str, Any], BeforeValidator(_params)] = {}
+    params: Params = {}
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules
+from scheduling import graph_runs, graphs, runs, schedules
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -46,6 +46,8 @@ def a_bit_of_everything(agent: Agent) -> Run:
     )
     Delivery.objects.create(run=run, sink="cascade", target="b", created_at=NOON)
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
+    graph = graphs.create({"name": "g", "nodes": [{"agent": agent.agent_id}]}, **by)
+    graph_runs.start(graph, params={}, **by)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
     return run
 
