@@ -93,6 +93,9 @@ RULES: dict[str, Rule] = {
     f"{API}graph-runs/{{}}/": reads(),
     f"{API}graph-runs/{{}}/cancel/": acts("operator"),
     f"{API}graph-runs/{{}}/retry/": acts("operator"),
+    # limits: part of the configuration
+    f"{API}limits/": reads(POST="admin"),
+    f"{API}limits/{{}}/": {"PATCH": "admin", "DELETE": "admin"},
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),

@@ -10,6 +10,7 @@ import agents.secrets_api
 import monitor.api
 import scheduling.api
 import scheduling.graph_api
+import scheduling.limit_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
@@ -27,6 +28,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.schedule_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
+    *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,
     *monitor.api.routes,

@@ -7,3 +7,4 @@ requirements, stands in agents.requirements.) Pure.
 from __future__ import annotations
 
 RANKED = "^"  # nodes of graphs: each has a rank of its own in the mode "dependency"
+GROUPED = "+"  # fall under a concurrency group or a limit; the last part of a name

@@ -18,6 +18,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from agents.definition_concurrency import Concurrency, concurrency_words
 from agents.errors import Invalid
 from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
@@ -103,6 +104,19 @@ def _priority(value: object) -> int:
 Params = Annotated[dict[str, Any], BeforeValidator(_params)]
 
 
+def concurrency_of(value: object) -> dict[str, Any]:
+    try:
+        return Concurrency.model_validate(value).model_dump()
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ", ".join(map(str, detail["loc"]))
+        said = sentence(detail)
+        raise ValueError(f"{where}: {said}" if where else said) from None
+
+
+Group = Annotated[dict[str, Any], BeforeValidator(concurrency_of)]
+
+
 class Form(BaseModel):
     """The keys of a schedule beside its rule, and their bounds. None stands for "not
     given"."""
@@ -130,6 +144,9 @@ class Form(BaseModel):
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     params: Params = {}
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
+    concurrency: Annotated[dict[str, Any], BeforeValidator(concurrency_of)] | None = (
+        None
+    )
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True
 
@@ -245,6 +262,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "max_runs": form.max_runs,
         "params": form.params,
         "priority": form.priority,
+        "concurrency": form.concurrency,
         "enabled": form.enabled,
     }
 
@@ -265,6 +283,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "max_runs": row["max_runs"],
         "params": row["params"],
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
+        "concurrency": concurrency_words(row),
         "dst": row["dst"] or None,
         "enabled": row["enabled"],
     }
