@@ -9,6 +9,7 @@ import agents.api
 import agents.secrets_api
 import monitor.api
 import scheduling.api
+import scheduling.backfill_api
 import scheduling.graph_api
 import scheduling.limit_api
 import scheduling.place_api
@@ -28,6 +29,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.schedule_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
+    *scheduling.backfill_api.routes,
     *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,

@@ -17,6 +17,7 @@ from agents.models import Agent
 from agents.priority import Priority
 from scheduling import (
     agent_control,
+    backfill_admin,  # noqa: F401 - registers them
     deliveries,
     graph_admin,  # noqa: F401 - registers them
     runs,

@@ -19,6 +19,7 @@ from django.db import transaction
 from agents import live_config, sealing
 from scheduling import (
     agent_control,
+    backfills,
     firing,
     grants,
     graph_runs,
@@ -151,6 +152,7 @@ def housekeep(token: int, *, now: datetime) -> None:
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
     graph_runs.repair(now=now)
+    backfills.repair(now=now)
     limiting.marking.keep_up(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(

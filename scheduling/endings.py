@@ -21,6 +21,7 @@ from agents.agent_lifecycle_hooks import END, POST, is_helper
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
 from scheduling import (
+    backfills,
     confidential,
     crash_loops,
     graph_runs,
@@ -237,6 +238,7 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
     graph_runs.after_ends([run.occurrence_key for run in rows.values()], now=now)
+    backfills.after_ends(rows.values(), now=now)
     deliveries = [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     send_on_commit(deliveries)

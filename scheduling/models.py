@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.backfill_models import Backfill as Backfill
 from scheduling.graph_models import Graph as Graph
 from scheduling.graph_models import GraphNode as GraphNode
 from scheduling.graph_models import GraphRun as GraphRun

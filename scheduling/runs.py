@@ -27,6 +27,7 @@ from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
 
 S = RunState
 LONGEST_REASON = 300  # the column's width
+BACKFILL = "backfill:"  # who asked for its runs, see backfills
 GRAPH_KEY = "graph:"  # begins the occurrence key of a node's run, see graph_runs
 
 
@@ -114,7 +115,9 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
     same = Wanted(
         agent=run.agent,
         version=run.version,
-        requested_by=actor,
+        requested_by=run.requested_by
+        if run.requested_by.startswith(BACKFILL)
+        else actor,
         due_at=at,
         occurrence_key=run.occurrence_key,
         occurrence=run.occurrence,
@@ -194,6 +197,7 @@ def _row(w: Wanted, now: datetime) -> Run:
             or spec.get("results")
             or spec.get("secrets")  # which are taken away
             or w.occurrence_key.startswith(GRAPH_KEY)
+            or w.requested_by.startswith(BACKFILL)
         ),
         queue_class=queue_class(spec, priority, w.pinned_node)
         + (RANKED if w.path_s else "")

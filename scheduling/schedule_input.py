@@ -84,7 +84,7 @@ def _exdate(value: object) -> str:
     return str(iso(_instant(value)))
 
 
-def _params(value: object) -> dict[str, Any]:
+def params_of(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("expected an object")
     if said := fault_in(value):
@@ -101,7 +101,7 @@ def _priority(value: object) -> int:
     return Priority.from_word(value)
 
 
-Params = Annotated[dict[str, Any], BeforeValidator(_params)]
+Params = Annotated[dict[str, Any], BeforeValidator(params_of)]
 
 
 def concurrency_of(value: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import graph_runs, graphs, runs, schedules
+from scheduling import backfills, graph_runs, graphs, runs, schedules
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -48,6 +49,8 @@ def a_bit_of_everything(agent: Agent) -> Run:
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
     graph = graphs.create({"name": "g", "nodes": [{"agent": agent.agent_id}]}, **by)
     graph_runs.start(graph, params={}, **by)
+    wish = backfills.Wish(NOON - timedelta(days=2), NOON)
+    backfills.create(schedule, wish, **by)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
     return run
 
