@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import config_events, config_mqtt, config_place, gpus
+from agents import config_events, config_limits, config_mqtt, config_place, gpus
 from agents.config_readers import (
     boolean,
     durations,
@@ -51,9 +51,8 @@ from agents.config_values import (
 )
 from agents.quantities import QuantityError, format_memory, parse_percent, shown
 
-Mode = Literal["fifo", "lifo", "priority"]
+Mode = Literal["fifo", "lifo", "priority", "dependency"]
 MODES: tuple[str, ...] = get_args(Mode)
-MODES_TO_COME = ("dependency",)
 
 
 class ConfigError(ValueError):
@@ -93,6 +92,7 @@ class SchedulerConfig:
     mqtt: config_mqtt.Mqtt = field(default_factory=config_mqtt.Mqtt)
     sensors: config_mqtt.Sensors = field(default_factory=config_mqtt.Sensors)
     events: config_events.Events = field(default_factory=config_events.Events)
+    limits: tuple[config_limits.Limit, ...] = ()
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -143,8 +143,6 @@ def with_one(config: SchedulerConfig, name: str, value: object) -> SchedulerConf
     key = KEYS.get(name)
     if key is None:
         raise ConfigError(unknown(name))
-    if name == "scheduler_mode" and value in MODES_TO_COME:
-        raise ConfigError(f"{name}: {value} is not built yet; expected {key.allowed}")
     try:
         read = key.read(value)
     except (TypeError, ValueError) as error:
@@ -201,6 +199,9 @@ KEYS: Mapping[str, Key] = table(
         "max_concurrent_agents",
         "a whole number from 1 to 100000",
         whole(1, 100_000),
+    ),
+    Key(
+        "limits", "limits", config_limits.SAID, config_limits.read, config_limits.write
     ),
     Key("scheduler_mode", "scheduler_mode", f"one of {', '.join(MODES)}", mode),
     Key(

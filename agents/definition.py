@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from agents import names, requirements
+from agents.definition_concurrency import Concurrency
 from agents.definition_health import Liveness, Readiness, Silence, fits
 from agents.definition_hooks import Hook, fits_environment
 from agents.definition_parts import (
@@ -143,6 +144,7 @@ class Definition(Strict):
     readiness: Readiness | None = None
     liveness: Liveness | None = None
     watchdog: Silence | None = None
+    concurrency: Concurrency | None = None
     enabled: bool = True
     start_at_boot: bool = False
 

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from agents import definition_hooks
 from agents.definition import Definition
+from agents.definition_concurrency import concurrency_words
 from agents.definition_health import (
     USUAL_LIVENESS,
     USUAL_READINESS,
@@ -169,6 +170,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "readiness": probe_spec(d.readiness),
         "liveness": probe_spec(d.liveness),
         "watchdog_s": d.watchdog,
+        "concurrency": d.concurrency.model_dump() if d.concurrency else None,
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
     }
@@ -242,6 +244,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "readiness": probe_words(spec.get("readiness"), USUAL_READINESS),
         "liveness": probe_words(spec.get("liveness"), USUAL_LIVENESS),
         "watchdog": spec.get("watchdog_s"),
+        "concurrency": concurrency_words(spec),
         "start_at_boot": spec["start_at_boot"],
     }
 

@@ -94,6 +94,10 @@ RULES: dict[str, Rule] = {
     f"{API}hooks/{{}}/rotate/": acts("admin"),
     f"{API}hooks/{{}}/test/": acts("editor"),
     f"{API}hooks/{{}}/deliveries/": reads("editor"),
+    f"{API}schedules/{{}}/backfill/": acts("operator"),
+    f"{API}backfills/": reads(),
+    f"{API}backfills/{{}}/": reads(),
+    f"{API}backfills/{{}}/cancel/": acts("operator"),
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
@@ -102,6 +106,18 @@ RULES: dict[str, Rule] = {
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),
     f"{API}plan/": reads(),
+    # graphs
+    f"{API}agents/graph/": reads(),
+    f"{API}graphs/": reads(POST="editor"),
+    f"{API}graphs/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}graphs/{{}}/start/": acts("operator"),
+    f"{API}graph-runs/": reads(),
+    f"{API}graph-runs/{{}}/": reads(),
+    f"{API}graph-runs/{{}}/cancel/": acts("operator"),
+    f"{API}graph-runs/{{}}/retry/": acts("operator"),
+    # limits: part of the configuration
+    f"{API}limits/": reads(POST="admin"),
+    f"{API}limits/{{}}/": {"PATCH": "admin", "DELETE": "admin"},
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),
@@ -138,7 +154,12 @@ RULES: dict[str, Rule] = {
 }
 # these start programs: limited per caller, security.spawns_per_minute
 SPAWNING = frozenset(
-    {f"{API}spawn/", f"{API}agents/{{}}/start/", f"{API}agents/{{}}/reset/"}
+    {
+        f"{API}spawn/",
+        f"{API}agents/{{}}/start/",
+        f"{API}agents/{{}}/reset/",
+        f"{API}graphs/{{}}/start/",
+    }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
 

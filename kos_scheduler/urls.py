@@ -9,8 +9,11 @@ import agents.api
 import agents.secrets_api
 import monitor.api
 import scheduling.api
+import scheduling.backfill_api
 import scheduling.calendar_api
+import scheduling.graph_api
 import scheduling.hooks_api
+import scheduling.limit_api
 import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
@@ -23,12 +26,15 @@ from monitor.metrics import metrics_view
 
 api: list[URLPattern | URLResolver] = [
     *admin_api.routes,
+    *scheduling.graph_api.routes,  # before agents/{id}/
     *agents.api.routes,
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
     *scheduling.sensor_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
+    *scheduling.backfill_api.routes,
+    *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,
     *scheduling.results_api.routes,

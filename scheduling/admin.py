@@ -17,8 +17,10 @@ from agents.models import Agent
 from agents.priority import Priority
 from scheduling import (
     agent_control,
+    backfill_admin,  # noqa: F401 - registers them
     calendar_admin,  # noqa: F401 - registers them
     deliveries,
+    graph_admin,  # noqa: F401 - registers them
     runs,
     schedules,
     sensor_admin,  # noqa: F401 - registers them

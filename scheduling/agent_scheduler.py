@@ -19,10 +19,13 @@ from django.db import transaction
 from agents import crash_points, live_config, sealing
 from scheduling import (
     agent_control,
+    backfills,
     firing,
     grants,
+    graph_runs,
     hot_reads,
     lease,
+    limiting,
     nodes,
     overdue,
     preempting,
@@ -71,6 +74,8 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
     for decision in decisions:
         if isinstance(decision, Preempt):
             preempting.preempt(decision, token=token, now=now)
+    limiting.carry_out(decisions, token=token, now=now)
+    limiting.opening.note(decisions)
     tell_waits(decisions, now=now)
     return admitted
 
@@ -110,6 +115,7 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     ]
     with transaction.atomic():
         lease.check(token)
+        limiting.spend([a.run for a in admissions], now=now)
         moved = runs.move_many(
             steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
         )
@@ -151,6 +157,9 @@ def housekeep(token: int, *, now: datetime) -> None:
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
     run_events.catch_up(now=now)
+    graph_runs.repair(now=now)
+    backfills.repair(now=now)
+    limiting.marking.keep_up(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

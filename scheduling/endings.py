@@ -21,8 +21,10 @@ from agents.agent_lifecycle_hooks import END, POST, is_helper
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
 from scheduling import (
+    backfills,
     confidential,
     crash_loops,
+    graph_runs,
     hot_reads,
     launch,
     phases,
@@ -235,6 +237,8 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     clear_up(rows.values())
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
+    graph_runs.after_ends([run.occurrence_key for run in rows.values()], now=now)
+    backfills.after_ends(rows.values(), now=now)
     deliveries = [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     send_on_commit(deliveries)
@@ -266,7 +270,7 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
     decision = restarts.after_end(
         end,
         kind=agent.kind,
-        retries=spec["retries"],
+        retries=graph_runs.retries_of(run, spec["retries"]),
         restart=spec["restart"],
         reschedule_on_crash=live_config.current().reschedule_on_crash,
         now=now,

@@ -19,6 +19,7 @@ from agents.prepared import Prepared
 from scheduling.batch_sql import database_instant
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.run_state import FINAL
+from scheduling.runs import BACKFILL
 
 if TYPE_CHECKING:
     from scheduling.firing_turn import Turn
@@ -98,6 +99,7 @@ def live_runs(schedules: Collection[Schedule]) -> dict[int, list[int]]:
     live = not_over({s.agent_id for s in schedules}).filter(
         Q(schedule_id__in=wanted) | Q(agent_id__in=of_agent)
     )
+    live = live.exclude(requested_by__startswith=BACKFILL)  # goes on beside them
     found: dict[int, list[int]] = {}
     for pk, agent, schedule_pk in live.values_list("pk", "agent_id", "schedule_id"):
         for concerned in of_agent.get(agent, [schedule_pk]):

@@ -126,6 +126,7 @@ def wanted(row: Occurrence) -> Wanted:
         schedule=schedule,
         params={**schedule.params, **(row.params or {})},
         priority=schedule.priority,
+        concurrency=schedule.concurrency,
         timeout_s=timeout_s,
         pinned_node=row.node,
         **caused(row),

@@ -5,10 +5,15 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.backfill_models import Backfill as Backfill
 from scheduling.calendar_models import Calendar as Calendar
+from scheduling.graph_models import Graph as Graph
+from scheduling.graph_models import GraphNode as GraphNode
+from scheduling.graph_models import GraphRun as GraphRun
+from scheduling.limit_models import Bucket as Bucket
 from scheduling.run_state import FINAL, RunState
 
 RULE_KINDS = (
@@ -66,6 +71,7 @@ class Schedule(models.Model):
         null=True, blank=True, choices=PRIORITIES
     )
     timeout_s = models.FloatField(null=True, blank=True)  # the resized end
+    concurrency = models.JSONField(null=True, blank=True)  # over the agent's own
     enabled = models.BooleanField(default=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
@@ -205,6 +211,8 @@ class Run(models.Model):
     memory_bytes = models.BigIntegerField()
     gpus = models.PositiveSmallIntegerField(default=0)
     queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
+    concurrency = models.JSONField(null=True)  # its group, see scheduling.groups
+    path_s = models.FloatField(default=0, db_default=0)  # of a graph's node: to its end
     may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
     timeout_s = models.FloatField(null=True)
@@ -252,6 +260,11 @@ class Run(models.Model):
                 "id",
                 name="run_waiting",
                 condition=Q(state=RunState.QUEUED),
+            ),
+            models.Index(
+                *("queue_class", F("path_s").desc(), "due_at", "id"),
+                name="run_ranked",
+                condition=Q(state=RunState.QUEUED, path_s__gt=0),
             ),
             models.Index("due_at", name="run_due", condition=Q(state=RunState.QUEUED)),
             models.Index(

@@ -18,6 +18,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from agents.definition_concurrency import Concurrency, concurrency_words
 from agents.errors import Invalid
 from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
@@ -84,7 +85,7 @@ def _exdate(value: object) -> str:
     return str(iso(_instant(value)))
 
 
-def _params(value: object) -> dict[str, Any]:
+def fit_params(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("expected an object")
     if said := fault_in(value):
@@ -97,7 +98,7 @@ def _params(value: object) -> dict[str, Any]:
 def params_of(value: object) -> dict[str, Any]:
     """Raises Invalid for what cannot be given to a program."""
     try:
-        return _params(value)
+        return fit_params(value)
     except ValueError as error:
         raise Invalid(f"params: {error}", {"params": [str(error)]}) from None
 
@@ -107,6 +108,22 @@ def _priority(value: object) -> int:
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"expected one of {', '.join(words)}")
     return Priority.from_word(value)
+
+
+Params = Annotated[dict[str, Any], BeforeValidator(fit_params)]
+
+
+def concurrency_of(value: object) -> dict[str, Any]:
+    try:
+        return Concurrency.model_validate(value).model_dump()
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ", ".join(map(str, detail["loc"]))
+        said = sentence(detail)
+        raise ValueError(f"{where}: {said}" if where else said) from None
+
+
+Group = Annotated[dict[str, Any], BeforeValidator(concurrency_of)]
 
 
 class Form(BaseModel):
@@ -134,10 +151,13 @@ class Form(BaseModel):
     missed: Literal["skip", "latest", "all"] = "latest"
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
-    params: Annotated[dict[str, Any], BeforeValidator(_params)] = {}
+    params: Params = {}
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
     place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
     calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None
+    concurrency: Annotated[dict[str, Any], BeforeValidator(concurrency_of)] | None = (
+        None
+    )
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True
 
@@ -268,6 +288,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "max_runs": form.max_runs,
         "params": form.params,
         "priority": form.priority,
+        "concurrency": form.concurrency,
         "enabled": form.enabled,
     }
 
@@ -290,6 +311,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "max_runs": row["max_runs"],
         "params": row["params"],
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
+        "concurrency": concurrency_words(row),
         "dst": row["dst"] or None,
         "enabled": row["enabled"],
     }

@@ -23,6 +23,7 @@ QUEUE_ORDER = {
     "fifo": ("due_at", "id"),
     "lifo": ("-due_at", "-id"),
     "priority": ("-priority", "due_at", "id"),
+    "dependency": ("-path_s", "-priority", "due_at", "id"),
 }
 QUEUE_COLUMNS = (
     *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, surroundings
+from scheduling import hot_reads, limiting, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -25,8 +25,9 @@ from scheduling.planner.snapshot import (
     Snapshot,
     WaitingRun,
 )
+from scheduling.queue_marks import RANKED
 
-MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
+MAX_CLASSES = 2000  # distinct needs and groups a tick looks at
 SKIP_SCAN = """
 WITH RECURSIVE classes(name) AS (
     SELECT min(queue_class) FROM {run} WHERE state = 'queued'
@@ -68,6 +69,8 @@ def read_snapshot(
         slots=slots,
         mode=mode,
     )
+    if marked := {c.name: v for c, v in found if limiting.is_marked(c.name)}:
+        snapshot = limiting.seen_by(snapshot, marked, now)
     needy = {c.name: version for c, version in found if MARK in c.name}
     if needy or any(c.need.gpus for c in waiting):
         return surroundings.seen_by(snapshot, needy)
@@ -104,14 +107,17 @@ def _first_of(
     name: str, now: datetime, mode: str, per_class: int
 ) -> Sequence[tuple[Any, ...]]:
     newest = " DESC" if mode == "lifo" else ""
+    ranked = mode == "dependency" and RANKED in name
+    among, first = (" AND r.path_s > 0", "r.path_s DESC, ") if ranked else ("", "")
     run = Run._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
-            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.version_id "
+            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.path_s, "
+            "r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
-            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
-            f"ORDER BY r.due_at{newest}, r.id{newest} LIMIT %s",
+            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s"
+            f"{among} ORDER BY {first}r.due_at{newest}, r.id{newest} LIMIT %s",
             [name, database_instant(now), per_class],
         )
         return list(cursor.fetchall())
@@ -120,7 +126,7 @@ def _first_of(
 def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
     head = rows[0]
     first = tuple(
-        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9])
+        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9], r[10])
         for r in rows
     )
     return QueueClass(

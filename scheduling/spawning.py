@@ -14,8 +14,9 @@ from agents.http import instant
 from agents.priority import Priority
 from scheduling import runs
 from scheduling.models import Run
+from scheduling.schedule_input import concurrency_of
 
-SPAWN_FIELDS = ("agent", "params", "count", "priority", "at")
+SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency")
 MOST_AT_ONCE = 1000
 PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
 FURTHEST = timedelta(days=366)
@@ -36,6 +37,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         faults["params"] = ["expected an object"]
     elif len(orjson.dumps(params)) > PARAMS_MOST_BYTES:
         faults["params"] = [f"larger than {PARAMS_MOST_BYTES} bytes"]
+    concurrency = _concurrency(body.get("concurrency"), faults)
     priority = _priority(body.get("priority"), faults)
     due_at = _due_at(body.get("at"), now, faults)
     name = body.get("agent")
@@ -51,6 +53,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         due_at=due_at,
         params=params,
         priority=priority,
+        concurrency=concurrency,
     )
 
 
@@ -62,6 +65,14 @@ def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:
         faults["priority"] = [f"expected one of {', '.join(words)}"]
         return None
     return int(Priority.from_word(word))
+
+
+def _concurrency(stated: Any, faults: dict[str, list[str]]) -> dict[str, Any] | None:
+    try:
+        return None if stated is None else concurrency_of(stated)
+    except ValueError as error:
+        faults["concurrency"] = [str(error)]
+        return None
 
 
 def _due_at(at: Any, now: datetime, faults: dict[str, list[str]]) -> datetime | None:

@@ -1,7 +1,8 @@
 """The seed's task queue: in which order waiting runs are considered. Pure.
 
 FIFO takes who has waited longest, LIFO the newest, priority the most urgent and among
-equals who has waited longest. The waiting themselves are rows; a mode is only an
+equals who has waited longest; dependency the run of a graph with the longest way still
+to go, then as priority does. The waiting themselves are rows; a mode is only an
 order over them, so switching it loses nothing.
 """
 
@@ -20,6 +21,8 @@ class Waiting(Protocol):
     def priority(self) -> int: ...
     @property
     def due_at(self) -> datetime: ...
+    @property
+    def path_s(self) -> float: ...
 
 
 W = TypeVar("W", bound=Waiting)
@@ -38,7 +41,16 @@ def _priority(run: Waiting) -> tuple[float, ...]:
     return (-run.priority, *_fifo(run))
 
 
-ORDERS: Mapping[str, Key] = {"fifo": _fifo, "lifo": _lifo, "priority": _priority}
+def _dependency(run: Waiting) -> tuple[float, ...]:
+    return (-run.path_s, *_priority(run))
+
+
+ORDERS: Mapping[str, Key] = {
+    "fifo": _fifo,
+    "lifo": _lifo,
+    "priority": _priority,
+    "dependency": _dependency,
+}
 
 
 def order(mode: str, lines: Iterable[Sequence[W]]) -> Iterator[W]:

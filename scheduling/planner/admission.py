@@ -71,6 +71,8 @@ def plan(snapshot: Snapshot) -> list[Decision]:
 
 
 def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:
+    if (why := ledger.gate.closed(queue_class)) is not None:
+        return Wait(queue_class.name, run, why)
     node = ledger.node_with_room(queue_class)
     if node is not None:
         grant = ledger.take(node, queue_class)

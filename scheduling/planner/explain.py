@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from scheduling.planner.snapshot import QueueClass, Resources
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 class Blocked:
     code: str  # stable: a Wait is written only when it changes
     text: str
+    until: datetime | None = None  # when it is over, where that is known
 
 
 def explain(wanted: QueueClass, ledger: Ledger) -> Blocked:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from scheduling.planner import devices, ports
+from scheduling.planner.limits import Gate
 from scheduling.planner.snapshot import (
     Device,
     Grant,
@@ -32,6 +33,7 @@ class Ledger:
         self.victims = list(snapshot.preemptible)
         self.taken = {name: dict(n.taken) for name, n in snapshot.nodes.items()}
         self.gpus = {name: Counter[str]() for name in snapshot.nodes}  # device -> runs
+        self.gate = Gate(snapshot.running, snapshot.buckets)
         self.gpus_coming = {name: Counter[str]() for name in snapshot.nodes}
         for held in snapshot.occupied:
             self._hold(held)
@@ -123,6 +125,7 @@ class Ledger:
     def take(self, node: str, wanted: QueueClass) -> Grant | None:
         """Spend the node's room; what the run is given of it by name."""
         need = wanted.need
+        self.gate.take(wanted)
         self.free[node] -= need
         self.slots -= 1
         self.reserve(node, need)

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scheduling.planner.limits import Bucket, Cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ class WaitingRun:
     due_at: datetime
     priority: int
     told: str = ""  # the reason code it was last told
+    path_s: float = 0.0  # of a graph's node: the longest way from here to its end
+    rates: tuple[str, ...] = ()  # buckets that its start is taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ class QueueClass:
     unmet: Mapping[str, Unmet] = field(default_factory=dict)  # node -> why not there
     ports: tuple[PortWant, ...] = ()
     needy: bool = False  # its node looks once more before it starts
+    caps: tuple[Cap, ...] = ()  # groups and limits it falls under
+    rates: tuple[str, ...] = ()  # names of buckets its starts are taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +161,5 @@ class Snapshot:
     slots: int  # max_concurrent_agents
     mode: str = "priority"
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
+    running: Mapping[str, int] = field(default_factory=dict)  # by name of a cap
+    buckets: Mapping[str, Bucket] = field(default_factory=dict)

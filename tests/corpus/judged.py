@@ -13,7 +13,6 @@ SURFACES = {
 }
 CASES = {
     "CM007": "there are no teams: every operator may move every occurrence",
-    "CM008": "dependencies between runs are not built",
     "PD014": "archives of runs are not built",
     "PD015": "there is no CSV export",
     "SR020": "user calendars are not built",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import inbound, runs, schedules, sensors
+from scheduling import backfills, graph_runs, graphs, inbound, runs, schedules, sensors
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -49,6 +50,10 @@ def a_bit_of_everything(agent: Agent) -> Run:
     shape = {"name": "heat", "source": "rest", "type": "number"}
     sensor = sensors.create(shape, **by)
     sensors.set_value(sensor, 21.5, at=None, now=NOON)
+    graph = graphs.create({"name": "g", "nodes": [{"agent": agent.agent_id}]}, **by)
+    graph_runs.start(graph, params={}, **by)
+    wish = backfills.Wish(NOON - timedelta(days=2), NOON)
+    backfills.create(schedule, wish, **by)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
     hook, _ = inbound.create("deploy", **by)
     inbound.accept(hook, "msg_1", {}, size=2, now=NOON)

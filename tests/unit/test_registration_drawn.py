@@ -73,6 +73,12 @@ optional: dict[str, st.SearchStrategy[Any]] = {
         ]
     ),
     "watchdog": st.floats(0.5, 86_400),
+    "concurrency": st.sampled_from(
+        [
+            {"limit": 3},
+            {"key": "db-{params.table}", "limit": 1, "on_full": "cancel_oldest"},
+        ]
+    ),
     "grace_period": st.floats(0, 3600),
     "enabled": st.booleans(),
     "start_at_boot": st.booleans(),
