@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agents import gpus
+from agents.config_queue import QUEUE_KEYS, Queue
 from agents.config_readers import (
     boolean,
     durations,
@@ -89,6 +90,7 @@ class SchedulerConfig:
     security: Security = field(default_factory=Security)
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    queue: Queue = field(default_factory=Queue)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -392,5 +394,6 @@ KEYS: Mapping[str, Key] = table(
         "a whole number from 1 to 100000",
         whole(1, 100_000),
     ),
+    *(Key(*row) for row in QUEUE_KEYS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

@@ -17,6 +17,7 @@ import redis as redis_library
 from django.db import transaction
 
 from agents import live_config, sealing
+from agents.config_keys import SchedulerConfig
 from scheduling import (
     agent_control,
     firing,
@@ -35,6 +36,7 @@ from scheduling.rq import queues
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 from scheduling.snapshot_reader import read_snapshot
+from scheduling.task_queue import Ageing
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
@@ -83,8 +85,13 @@ def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
             preemption=config.allow_agent_preemption,
             memory_fraction=config.max_memory_fraction,
             per_class=per_class,
+            ageing=ageing_of(config),
         )
     )
+
+
+def ageing_of(config: SchedulerConfig) -> Ageing:
+    return Ageing(config.queue.ageing_s, config.queue.longest_wait_s)
 
 
 def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:

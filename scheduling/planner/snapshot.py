@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from scheduling.task_queue import NO_AGEING, Ageing
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -124,9 +126,10 @@ class HeldRun:
 class WaitingRun:
     id: int
     token: int
-    due_at: datetime
+    due_at: datetime  # since when it stands in line
     priority: int
     told: str = ""  # the reason code it was last told
+    front: bool = False  # put before all others by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +156,5 @@ class Snapshot:
     slots: int  # max_concurrent_agents
     mode: str = "priority"
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
+    now: datetime | None = None  # waiting counts up to here
+    ageing: Ageing = NO_AGEING
