@@ -1,4 +1,4 @@
-"""The section `queue` of the configuration: how waiting counts in priority mode. Pure."""
+"""The section `queue` of the configuration: what waiting counts for. Pure."""
 
 from __future__ import annotations
 

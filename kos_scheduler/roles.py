@@ -83,6 +83,8 @@ RULES: dict[str, Rule] = {
     f"{API}capacity/": reads(),
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),
+    f"{API}queue/reorder/": acts("operator"),
+    f"{API}queue/bulk/": acts("operator"),
     f"{API}plan/": reads(),
     # runs
     f"{API}runs/": reads(),
@@ -90,6 +92,9 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/stop/": acts("operator"),
     f"{API}runs/{{}}/retry/": acts("operator"),
     f"{API}runs/{{}}/signal/": acts("operator"),
+    f"{API}runs/{{}}/hold/": acts("operator"),
+    f"{API}runs/{{}}/release/": acts("operator"),
+    f"{API}runs/{{}}/boost/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/log-lines/": reads(),

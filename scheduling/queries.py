@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, hot_reads, live_runs
+from scheduling import crash_loops, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
 
@@ -153,7 +153,7 @@ RUN_COLUMNS = (
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
-    *("ready_at", "progress", "status_text"),
+    *("ready_at", "progress", "status_text", "queue_class"),
 )
 
 
@@ -178,6 +178,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "parent": row["parent__uid"],
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
+        "held": row["state"] == S.QUEUED and lines.is_held(row["queue_class"]),
     }
 
 

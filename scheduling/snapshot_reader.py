@@ -82,9 +82,7 @@ def read_snapshot(
     return snapshot
 
 
-def _standing(
-    row: Sequence[Any], mode: str, now: datetime, ageing: Ageing
-) -> int:
+def _standing(row: Sequence[Any], mode: str, now: datetime, ageing: Ageing) -> int:
     """The priority a run holds its place with: at first the one its wait has earned,
     or whom it went before would have it stop at once."""
     own, admitted_at, came_at = row[2], as_instant(row[6]), as_instant(row[7])

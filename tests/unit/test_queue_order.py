@@ -87,7 +87,8 @@ def test_nothing_younger_goes_before_who_has_waited_the_longest_wait(
     old = run(1000, priority, came_s)
     others = [run(i, p, s) for i, (p, s) in enumerate(drawn)]
     at = came_s + 7200
-    line = ids("priority", [old, *(o for o in others if o.due_at <= NOON + timedelta(seconds=at))], at)
+    there = [o for o in others if o.due_at <= NOON + timedelta(seconds=at)]
+    line = ids("priority", [old, *there], at)
     before = line[: line.index(old.id)]
     assert all(others[i].due_at <= old.due_at for i in before)
 
@@ -111,7 +112,8 @@ def test_nothing_but_critical_passes_who_came_that_many_levels_earlier(
 
 @dataclass
 class Simulated:
-    """Slots that free up, and arrivals; every admission is checked against the bound."""
+    """Of two that are not critical the later never goes first if it came
+    (3 - priority) times the ageing after the earlier."""
 
     slots: int
     takes_s: int
