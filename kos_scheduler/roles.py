@@ -77,6 +77,7 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/resume/": acts("editor"),
     f"{API}schedules/{{}}/preview/": reads(),
     f"{API}occurrences/{{}}/move/": acts("operator"),
+    f"{API}occurrences/{{}}/why/": reads(),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
     f"{API}timeline/": reads(),

@@ -32,6 +32,7 @@ from scheduling import (
     sweeping,
 )
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.snapshot import Snapshot
 from scheduling.rq import queues
 from scheduling.run_state import RunState
 from scheduling.runs import Step
@@ -76,17 +77,20 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
 
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
+    return plan(seen_now(now=now, per_class=per_class))
+
+
+def seen_now(*, now: datetime, per_class: int) -> Snapshot:
+    """The world as the planner sees it, under the configuration in force."""
     config = live_config.current()
-    return plan(
-        read_snapshot(
-            now=now,
-            slots=config.max_concurrent_agents,
-            mode=config.scheduler_mode,
-            preemption=config.allow_agent_preemption,
-            memory_fraction=config.max_memory_fraction,
-            per_class=per_class,
-            ageing=ageing_of(config),
-        )
+    return read_snapshot(
+        now=now,
+        slots=config.max_concurrent_agents,
+        mode=config.scheduler_mode,
+        preemption=config.allow_agent_preemption,
+        memory_fraction=config.max_memory_fraction,
+        per_class=per_class,
+        ageing=ageing_of(config),
     )
 
 

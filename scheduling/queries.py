@@ -1,4 +1,4 @@
-"""Reads for lists, dashboards and people: how an agent is, and why a run waits."""
+"""Reads for lists, dashboards and people: how an agent is, and what a run shows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from agents.models import Agent
 from agents.priority import Priority
 from scheduling import crash_loops, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
-from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
+from scheduling.run_state import HAS_PROGRAM, RunState
 
 S = RunState
 FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.LOST})
-COUNT_AHEAD_MOST = 1000  # a position beyond this is told as "more than"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,50 +100,6 @@ def next_due(agents: Collection[Agent]) -> dict[int, dict[str, Any]]:
 def agent_status(agents: Collection[Agent]) -> dict[int, str]:
     """running, sleeping, crashed, rebooting or disabled, by primary key."""
     return {pk: columns["status"] for pk, columns in agent_columns(agents).items()}
-
-
-def why(run: Run, *, now: datetime) -> dict[str, Any]:
-    """Why the run is where it is: {text, blockers, position, expected_start}."""
-    if run.state != S.QUEUED:
-        text = run.reason or f"it {_verb(run)}"
-        return _answer(text, [], None)
-    if run.due_at > now:
-        said = f"{run.reason}; " if run.reason else ""
-        text = f"{said}due at {iso(run.due_at)}"
-        return _answer(text, [{"code": "not_due", "text": text}], None, run.due_at)
-    ahead = Run.objects.filter(
-        state=S.QUEUED,
-        queue_class=run.queue_class,
-        due_at__lte=run.due_at,
-        pk__lt=run.pk,
-    )
-    position = ahead[:COUNT_AHEAD_MOST].count() + 1
-    head = (
-        run if run.reason_code or position == 1 else ahead.order_by("due_at", "pk")[0]
-    )
-    text = head.reason or "the scheduler looks at it in a moment"
-    blockers = [{"code": head.reason_code or "pending", "text": text}]
-    if position > 1:
-        text += f"; {position - 1} runs like it are ahead"
-    return _answer(text, blockers, position)
-
-
-def _verb(run: Run) -> str:
-    return f"is {run.state}" if run.state not in FINAL else str(run.state)
-
-
-def _answer(
-    text: str,
-    blockers: list[dict[str, str]],
-    position: int | None,
-    expected: datetime | None = None,
-) -> dict[str, Any]:
-    return {
-        "text": text,
-        "blockers": blockers,
-        "position": position,
-        "expected_start": iso(expected),
-    }
 
 
 RUN_COLUMNS = (

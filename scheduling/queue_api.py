@@ -11,13 +11,14 @@ from django.utils.timezone import now  # noqa: TID251 - views read the clock
 from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, orjson_response, wrong
-from scheduling import queue_moves, queue_view
+from scheduling import queue_moves, queue_view, why, why_not, why_reader
 from scheduling.api import find, told
 from scheduling.models import Run
 
 MOST_NOTE_CHARS = 200
 MOST_RUNS = 500  # changed by one request
 FARTHEST_PAGE = 100_000
+FORECAST_STEPS = 60  # for a page; one run's own answer looks further
 ACTIONS = ("hold", "release", "boost", "cancel")
 
 
@@ -27,7 +28,10 @@ class QueueView(APIView):
     def get(self, request: Any) -> HttpResponse:
         query = Query(request)
         skip = query.integer("cursor", 0, maximum=FARTHEST_PAGE) or 0
-        return orjson_response(queue_view.queue(query.limit, now(), skip=skip))
+        at = now()
+        seen = why_reader.read(at).forecast(most_steps=FORECAST_STEPS)
+        page = queue_view.queue(query.limit, at, skip=skip, starts=seen.starts)
+        return orjson_response(page)
 
 
 class HoldRun(APIView):
@@ -102,6 +106,22 @@ class Bulk(APIView):
                 return partial(queue_moves.cancel, **who)
 
 
+class WhyRun(APIView):
+    """GET runs/{uid}/why/: what is in its way, what would start it, when it will."""
+
+    def get(self, request: Any, uid: str) -> HttpResponse:
+        Query(request)
+        return orjson_response(why.why(find(uid), now=now()))
+
+
+class WhyOccurrence(APIView):
+    """GET occurrences/{id}/why/: why it did not run, and what would have to differ."""
+
+    def get(self, request: Any, occurrence_id: str) -> HttpResponse:
+        Query(request)
+        return orjson_response(why_not.why_not(occurrence_id, now=now()))
+
+
 def boost_as(body: dict[str, Any], actor: str) -> Any:
     """What to do to a run that is boosted as the body says."""
     who: dict[str, Any] = {"actor": actor, "now": now()}
@@ -151,4 +171,6 @@ routes = [
     path("runs/<str:uid>/hold/", HoldRun.as_view(), name="run-hold"),
     path("runs/<str:uid>/release/", ReleaseRun.as_view(), name="run-release"),
     path("runs/<str:uid>/boost/", BoostRun.as_view(), name="run-boost"),
+    path("runs/<str:uid>/why/", WhyRun.as_view(), name="run-why"),
+    path("occurrences/<str:occurrence_id>/why/", WhyOccurrence.as_view()),
 ]

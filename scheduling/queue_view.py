@@ -13,7 +13,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any, cast
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 from django.db.models.functions import Coalesce
 
 from agents import live_config
@@ -95,6 +95,21 @@ def _line(name: str, mode: str, now: datetime) -> Iterator[InLine]:
         last = database_instant(at)
         after = f"AND ({CAME}, r.id) {compare} (%s, %s)"
         marks = [last, pk]
+
+
+def count_ahead(run: Run, came: datetime, mode: str) -> int:
+    """How many of its class go before it."""
+    alike = live_runs.queued().filter(queue_class=run.queue_class)
+    alike = alike.annotate(came=Coalesce("line_at", "due_at"))
+    if mode == "lifo":
+        return alike.filter(Q(came__gt=came) | Q(came=came, pk__gt=run.pk)).count()
+    return alike.filter(Q(came__lt=came) | Q(came=came, pk__lt=run.pk)).count()
+
+
+def waiting_count(now: datetime) -> int:
+    """How many are due and not held."""
+    due = live_runs.queued().filter(due_at__lte=now)
+    return due.exclude(queue_class__startswith=lines.HELD).count()
 
 
 def _told(pks: Sequence[int], starts: Mapping[int, datetime]) -> dict[int, Any]:

@@ -112,8 +112,7 @@ def test_nothing_but_critical_passes_who_came_that_many_levels_earlier(
 
 @dataclass
 class Simulated:
-    """Of two that are not critical the later never goes first if it came
-    (3 - priority) times the ageing after the earlier."""
+    """Slots that free up and runs that come; each admission is timed."""
 
     slots: int
     takes_s: int
