@@ -275,7 +275,7 @@ def test_show_plan_tells_blockers_changes_and_starts(make_agent, node, capsys) -
     assert busy.uid[:8] in said
 
 
-# --- the change that is proposed, carried out for real ---------------------------------
+# --- the change that is proposed, carried out for real --------------------------------
 
 
 @pytest.mark.parametrize("seed", range(12))

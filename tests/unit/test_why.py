@@ -107,7 +107,7 @@ def stepped(case: Case, takes: dict[int, int]) -> dict[int, int]:
     }
     may_preempt = bool(case.snapshot.preemptible)
     waiting, starts = list(case.snapshot.waiting), dict[int, int]()
-    for second in range(4000):
+    for second in range(12_000):
         before = len(live)
         live = {pk: row for pk, row in live.items() if row[0] > second}
         if second and before == len(live):
