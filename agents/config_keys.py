@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agents import config_events, config_limits, config_mqtt, config_place, gpus
+from agents.config_queue import QUEUE_KEYS, Queue
 from agents.config_readers import (
     boolean,
     durations,
@@ -93,6 +94,7 @@ class SchedulerConfig:
     sensors: config_mqtt.Sensors = field(default_factory=config_mqtt.Sensors)
     events: config_events.Events = field(default_factory=config_events.Events)
     limits: tuple[config_limits.Limit, ...] = ()
+    queue: Queue = field(default_factory=Queue)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -400,5 +402,6 @@ KEYS: Mapping[str, Key] = table(
         whole(1, 100_000),
     ),
     *(Key(*row) for row in config_mqtt.ROWS),
+    *(Key(*row) for row in QUEUE_KEYS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

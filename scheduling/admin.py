@@ -27,6 +27,7 @@ from scheduling import (
     webhook_admin,  # noqa: F401 - registers them
 )
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
+from scheduling.queue_admin import QueueActions
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 
 admin.site.unregister(Agent)
@@ -137,7 +138,7 @@ class Phases(TabularInline):
 
 
 @admin.register(Run)
-class RunAdmin(ByRole):
+class RunAdmin(QueueActions):
     inlines = [Phases]
     list_display = (
         *("uid", "agent", "state", "priority_word", "node", "attempt", "due_at"),
@@ -149,7 +150,7 @@ class RunAdmin(ByRole):
     ordering = ("-id",)
     exclude = ("params", "result", "handle")
     readonly_fields = ("parameters", "outcome")
-    actions = ["stop", "retry"]
+    actions = ["stop", "retry", "hold", "release", "boost"]
 
     @admin.display(description="priority", ordering="priority")
     def priority_word(self, run: Run) -> str:

@@ -17,6 +17,7 @@ import redis as redis_library
 from django.db import transaction
 
 from agents import crash_points, live_config, sealing
+from agents.config_keys import SchedulerConfig
 from scheduling import (
     agent_control,
     backfills,
@@ -35,10 +36,12 @@ from scheduling import (
     sweeping,
 )
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.snapshot import Snapshot
 from scheduling.rq import queues
 from scheduling.run_state import RunState
 from scheduling.runs import Step
 from scheduling.snapshot_reader import read_snapshot
+from scheduling.task_queue import Ageing
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
@@ -82,17 +85,25 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
 
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
+    return plan(seen_now(now=now, per_class=per_class))
+
+
+def seen_now(*, now: datetime, per_class: int) -> Snapshot:
+    """The world as the planner sees it, under the configuration in force."""
     config = live_config.current()
-    return plan(
-        read_snapshot(
-            now=now,
-            slots=config.max_concurrent_agents,
-            mode=config.scheduler_mode,
-            preemption=config.allow_agent_preemption,
-            memory_fraction=config.max_memory_fraction,
-            per_class=per_class,
-        )
+    return read_snapshot(
+        now=now,
+        slots=config.max_concurrent_agents,
+        mode=config.scheduler_mode,
+        preemption=config.allow_agent_preemption,
+        memory_fraction=config.max_memory_fraction,
+        per_class=per_class,
+        ageing=ageing_of(config),
     )
+
+
+def ageing_of(config: SchedulerConfig) -> Ageing:
+    return Ageing(config.queue.ageing_s, config.queue.longest_wait_s)
 
 
 def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:

@@ -120,12 +120,6 @@ class SignalRun(APIView):
         return Response({"sent": name}, 202)
 
 
-class WhyRun(APIView):
-    def get(self, request: Any, uid: str) -> Response:
-        Query(request)
-        return Response(queries.why(find(uid), now=now()))
-
-
 class RunResult(APIView):
     def get(self, request: Any, uid: str) -> HttpResponse:
         Query(request)
@@ -181,7 +175,6 @@ routes = [
     path("runs/<str:uid>/stop/", StopRun.as_view(), name="run-stop"),
     path("runs/<str:uid>/retry/", RetryRun.as_view(), name="run-retry"),
     path("runs/<str:uid>/signal/", SignalRun.as_view(), name="run-signal"),
-    path("runs/<str:uid>/why/", WhyRun.as_view(), name="run-why"),
     path("runs/<str:uid>/result/", RunResult.as_view(), name="run-result"),
     path("spawn/", Spawn.as_view(), name="spawn"),
     *(

@@ -98,7 +98,8 @@ FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id
 WHERE {began_sql("r")} GROUP BY 1, 6
 """
 PREEMPTIBLE = f"""
-SELECT r.id, coalesce(n.name, ''), r.priority, r.cpu_millis, r.memory_bytes, r.gpus
+SELECT r.id, coalesce(n.name, ''), r.priority, r.cpu_millis, r.memory_bytes, r.gpus,
+       r.admitted_at, coalesce(r.line_at, r.due_at)
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id
 WHERE {began_sql("r")} AND r.state <> 'stopping' AND r.priority < %s
 """
@@ -111,7 +112,8 @@ def occupied() -> list[tuple[Any, ...]]:
 
 
 def preemptible(below: int) -> list[tuple[Any, ...]]:
-    """(id, node, priority, cpu_millis, memory_bytes, gpus) of runs less urgent."""
+    """(id, node, priority, cpu_millis, memory_bytes, gpus, admitted_at, in line since)
+    of runs less urgent."""
     return rows(PREEMPTIBLE, [below]) if below else []
 
 

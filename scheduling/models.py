@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
 from scheduling.backfill_models import Backfill as Backfill
@@ -218,6 +219,7 @@ class Run(models.Model):
     timeout_s = models.FloatField(null=True)
     # when
     due_at = models.DateTimeField()
+    line_at = models.DateTimeField(null=True)  # where it was put in line by hand
     queued_at = models.DateTimeField()
     admitted_at = models.DateTimeField(null=True)
     starting_at = models.DateTimeField(null=True)
@@ -256,7 +258,7 @@ class Run(models.Model):
         indexes = [
             models.Index(
                 "queue_class",
-                "due_at",
+                Coalesce("line_at", "due_at"),
                 "id",
                 name="run_waiting",
                 condition=Q(state=RunState.QUEUED),

@@ -19,7 +19,7 @@ from agents import crash_points, journal, live_config, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import groups, nodes, run_events, run_journal
+from scheduling import groups, lines, nodes, run_events, run_journal
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.queue_marks import RANKED
@@ -342,6 +342,7 @@ def note_waits(reasons: Mapping[int, tuple[str, str]], *, now: datetime) -> None
     """Write why queued runs wait: id -> (code, text). Only call for a changed code."""
     for run_id, (code, text) in reasons.items():
         waiting = Run.objects.filter(pk=run_id, state=S.QUEUED)
+        waiting = waiting.exclude(queue_class__startswith=lines.HELD)
         text = text[:LONGEST_REASON]
         if not waiting.update(reason_code=code, reason=text):
             continue

@@ -1,4 +1,4 @@
-"""How things stand: agents by status, nodes and their use, the queue, the plan."""
+"""How things stand: agents by status, nodes and their use, the plan."""
 
 from __future__ import annotations
 
@@ -13,22 +13,11 @@ from agents import live_config
 from agents.errors import NotFound
 from agents.http import iso
 from agents.models import Agent, Node
-from agents.priority import Priority
-from scheduling import lease, live_runs, queries, timeline_runs
+from scheduling import lease, live_runs, queries
 from scheduling.models import Run
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait
 
 STATES = ("running", "sleeping", "queued", "crashed", "rebooting", "disabled")
-QUEUE_ORDER = {
-    "fifo": ("due_at", "id"),
-    "lifo": ("-due_at", "-id"),
-    "priority": ("-priority", "due_at", "id"),
-    "dependency": ("-path_s", "-priority", "due_at", "id"),
-}
-QUEUE_COLUMNS = (
-    *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),
-    *("reason_code", "queue_class", "cpu_millis", "memory_bytes", "gpus", "attempt"),
-)
 
 
 def overview(now: datetime) -> dict[str, Any]:
@@ -96,31 +85,7 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
     }
 
 
-# --- the queue and the plan --------------------------------------------------
-
-
-def queue(most: int, now: datetime) -> dict[str, Any]:
-    """The first of the due runs in the mode's order, each with why it waits."""
-    mode = live_config.current().scheduler_mode
-    due = live_runs.queued().filter(due_at__lte=now)
-    first = due.order_by(*QUEUE_ORDER[mode]).values(*QUEUE_COLUMNS)[:most]
-    reasons = timeline_runs.waiting_reasons()
-    items = [_waiting(row, n, reasons) for n, row in enumerate(first, start=1)]
-    return {"items": items, "next": None, "total": due.count(), "mode": mode}
-
-
-def _waiting(row: Any, position: int, reasons: dict[str, str]) -> dict[str, Any]:
-    """A run without a reason of its own waits behind the first of its class."""
-    same = ("uid", "due_at", "queued_at", "cpu_millis", "memory_bytes", "gpus")
-    return {
-        **{name: row[name] for name in same},
-        "agent": row["agent__agent_id"],
-        "priority": Priority(row["priority"]).word,
-        "position": position,
-        "attempt": row["attempt"],
-        "code": row["reason_code"] or None,
-        "reason": row["reason"] or reasons.get(row["queue_class"]),
-    }
+# --- the plan -----------------------------------------------------------------
 
 
 def told(decisions: Sequence[Decision]) -> list[dict[str, Any]]:

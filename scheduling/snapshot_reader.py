@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, limiting, surroundings
+from scheduling import hot_reads, limiting, lines, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -26,14 +26,19 @@ from scheduling.planner.snapshot import (
     WaitingRun,
 )
 from scheduling.queue_marks import RANKED
+from scheduling.task_queue import NO_AGEING, Ageing, earned
 
+KEEPS_PLACE_S = 600.0  # after its admission a run keeps what its wait has earned it
+CAME = "coalesce(r.line_at, r.due_at)"  # since when it stands in line; of the index
 MAX_CLASSES = 2000  # distinct needs and groups a tick looks at
 SKIP_SCAN = """
 WITH RECURSIVE classes(name) AS (
-    SELECT min(queue_class) FROM {run} WHERE state = 'queued'
+    SELECT min(queue_class) FROM {run}
+    WHERE state = 'queued' AND queue_class < '{held}'
     UNION ALL
     SELECT (SELECT min(queue_class) FROM {run}
-            WHERE state = 'queued' AND queue_class > classes.name)
+            WHERE state = 'queued' AND queue_class > classes.name
+            AND queue_class < '{held}')
     FROM classes WHERE classes.name IS NOT NULL
 )
 SELECT name FROM classes WHERE name IS NOT NULL LIMIT {most}
@@ -48,11 +53,12 @@ def read_snapshot(
     preemption: bool,
     memory_fraction: float,
     per_class: int,
+    ageing: Ageing = NO_AGEING,
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     found = _waiting(now, mode, per_class)
     if not found:  # nothing to decide: what nodes hold does not matter
-        return Snapshot({}, (), (), (), slots, mode)
+        return Snapshot({}, (), (), (), slots, mode, now=now, ageing=ageing)
     waiting = tuple(c for c, _ in found)
     most_urgent = max(c.priority for c in waiting)
     snapshot = Snapshot(
@@ -62,12 +68,14 @@ def read_snapshot(
             for r in hot_reads.occupied()
         ),
         preemptible=tuple(
-            HeldRun(r[0], r[1], r[2], Resources(*r[3:]))
+            HeldRun(r[0], r[1], _standing(r, mode, now, ageing), Resources(*r[3:6]))
             for r in (hot_reads.preemptible(most_urgent) if preemption else ())
         ),
         waiting=waiting,
         slots=slots,
         mode=mode,
+        now=now,
+        ageing=ageing,
     )
     if marked := {c.name: v for c, v in found if limiting.is_marked(c.name)}:
         snapshot = limiting.seen_by(snapshot, marked, now)
@@ -75,6 +83,18 @@ def read_snapshot(
     if needy or any(c.need.gpus for c in waiting):
         return surroundings.seen_by(snapshot, needy)
     return snapshot
+
+
+def _standing(row: Sequence[Any], mode: str, now: datetime, ageing: Ageing) -> int:
+    """The priority a run holds its place with: at first the one its wait has earned,
+    or whom it went before would have it stop at once."""
+    own, admitted_at, came_at = row[2], as_instant(row[6]), as_instant(row[7])
+    if mode != "priority" or ageing == NO_AGEING or not admitted_at or not came_at:
+        return int(own)
+    if (now - admitted_at).total_seconds() > KEEPS_PLACE_S:
+        return int(own)
+    waited_s = (admitted_at - came_at).total_seconds()
+    return earned(int(own), waited_s, ageing)
 
 
 def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
@@ -99,7 +119,9 @@ def _waiting(now: datetime, mode: str, per_class: int) -> list[tuple[QueueClass,
 
 def class_names() -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute(SKIP_SCAN.format(run=Run._meta.db_table, most=MAX_CLASSES))
+        cursor.execute(
+            SKIP_SCAN.format(run=Run._meta.db_table, most=MAX_CLASSES, held=lines.HELD)
+        )
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -112,21 +134,30 @@ def _first_of(
     run = Run._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
+            f"SELECT r.id, r.token, {CAME}, r.priority, r.exec_env, r.cpu_millis, "
             "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.path_s, "
             "r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
-            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s"
-            f"{among} ORDER BY {first}r.due_at{newest}, r.id{newest} LIMIT %s",
-            [name, database_instant(now), per_class],
+            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
+            f"AND {CAME} <= %s{among} "
+            f"ORDER BY {first}{CAME}{newest}, r.id{newest} LIMIT %s",
+            [name, database_instant(now), database_instant(now), per_class],
         )
         return list(cursor.fetchall())
 
 
 def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
-    head = rows[0]
+    head, front = rows[0], lines.is_front(name)
     first = tuple(
-        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9], r[10])
+        WaitingRun(
+            id=r[0],
+            token=r[1],
+            due_at=cast(datetime, as_instant(r[2])),
+            priority=r[3],
+            told=r[9],
+            path_s=r[10],
+            front=front,
+        )
         for r in rows
     )
     return QueueClass(

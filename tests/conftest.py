@@ -18,12 +18,17 @@ from typing import Any
 import pytest
 import redis as redis_py
 from django.conf import settings
+from hypothesis import settings as hypothesis_settings
 
 from kos_scheduler.up_programs import store_binary
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROLES = ("viewer", "operator", "editor", "admin")
 PASSWORD = "correct horse battery staple"
+# how many examples a property is tried on; `make nightly` takes the second
+hypothesis_settings.register_profile("kos", max_examples=200, deadline=None)
+hypothesis_settings.register_profile("nightly", max_examples=10_000, deadline=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "kos"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ still holds it until it has really stopped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scheduling.planner.explain import Blocked, explain
@@ -59,7 +60,7 @@ def plan(snapshot: Snapshot) -> list[Decision]:
     class_of = {run.id: c for c in snapshot.waiting for run in c.first}
     closed: set[str] = set()
     decisions: list[Decision] = []
-    for run in order(snapshot.mode, [c.first for c in snapshot.waiting]):
+    for run in in_order(snapshot):
         queue_class = class_of[run.id]
         if queue_class.name in closed:
             continue
@@ -68,6 +69,12 @@ def plan(snapshot: Snapshot) -> list[Decision]:
         if not isinstance(decision, Admit):
             closed.add(queue_class.name)
     return decisions
+
+
+def in_order(snapshot: Snapshot) -> Iterator[WaitingRun]:
+    """The shown waiting runs as the queue's mode takes them."""
+    lines = [c.first for c in snapshot.waiting]
+    return order(snapshot.mode, lines, now=snapshot.now, ageing=snapshot.ageing)
 
 
 def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:

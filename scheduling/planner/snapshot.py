@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scheduling.planner.limits import Bucket, Cap
 
+from scheduling.task_queue import NO_AGEING, Ageing
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -128,11 +130,12 @@ class HeldRun:
 class WaitingRun:
     id: int
     token: int
-    due_at: datetime
+    due_at: datetime  # since when it stands in line
     priority: int
     told: str = ""  # the reason code it was last told
     path_s: float = 0.0  # of a graph's node: the longest way from here to its end
     rates: tuple[str, ...] = ()  # buckets that its start is taken from
+    front: bool = False  # put before all others by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +166,5 @@ class Snapshot:
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
     running: Mapping[str, int] = field(default_factory=dict)  # by name of a cap
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    now: datetime | None = None  # waiting counts up to here
+    ageing: Ageing = NO_AGEING

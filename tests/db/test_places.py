@@ -22,10 +22,10 @@ from scheduling import (
     node_checks,
     nodes,
     overdue,
-    queries,
     runs,
     snapshot_reader,
     this_node,
+    why,
 )
 from scheduling.models import Run
 from scheduling.planner.admission import Admit
@@ -235,7 +235,7 @@ def test_only_runs_that_require_something_have_a_class_of_their_own(
         "requires:1",
         "waits for a node with avx512",
     )
-    assert queries.why(needy, now=NOON)["blockers"][0]["code"] == "requires:1"
+    assert why.why(needy, now=NOON)["code"] == "requires:1"
     assert "no known node has avx512" in " ".join(advice.warnings_of(needy.agent))
     Node.objects.update(labels={"avx512": True})
     assert "avx512" not in " ".join(advice.warnings_of(needy.agent))
