@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import gpus
+from agents import config_placement, gpus
 from agents.config_readers import (
     boolean,
     durations,
@@ -38,6 +38,7 @@ from agents.config_sections import (
     Nodes,
     Output,
     Paths,
+    Placement,
     Preload,
     Results,
     Security,
@@ -89,6 +90,7 @@ class SchedulerConfig:
     security: Security = field(default_factory=Security)
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    placement: Placement = field(default_factory=Placement)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -392,5 +394,6 @@ KEYS: Mapping[str, Key] = table(
         "a whole number from 1 to 100000",
         whole(1, 100_000),
     ),
+    *(Key(*row) for row in config_placement.ROWS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

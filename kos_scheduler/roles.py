@@ -108,6 +108,7 @@ RULES: dict[str, Rule] = {
     f"{API}nodes/{{}}/uncordon/": acts("admin"),
     f"{API}nodes/{{}}/drain/": acts("admin"),
     f"{API}nodes/{{}}/lost/": acts("admin"),
+    f"{API}nodes/{{}}/taints/": {"PUT": "admin"},
     f"{API}audit/": reads(),
     f"{API}audit/verify/": reads(),
     f"{API}config/": reads(PATCH="admin", PUT="admin"),

@@ -10,6 +10,7 @@ import agents.secrets_api
 import monitor.api
 import scheduling.api
 import scheduling.place_api
+import scheduling.placement_api
 import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.timeline_api
@@ -26,6 +27,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
     *scheduling.place_api.routes,
+    *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
     *monitor.api.routes,
     *log_api.routes,

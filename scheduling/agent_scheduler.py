@@ -83,6 +83,7 @@ def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
             preemption=config.allow_agent_preemption,
             memory_fraction=config.max_memory_fraction,
             per_class=per_class,
+            strategy=config.placement.strategy,
         )
     )
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, surroundings
+from scheduling import hot_reads, measured, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -47,6 +47,7 @@ def read_snapshot(
     preemption: bool,
     memory_fraction: float,
     per_class: int,
+    strategy: str = "spread",
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     found = _waiting(now, mode, per_class)
@@ -54,11 +55,15 @@ def read_snapshot(
         return Snapshot({}, (), (), (), slots, mode)
     waiting = tuple(c for c, _ in found)
     most_urgent = max(c.priority for c in waiting)
+    held = hot_reads.occupied(now - measured.GROWN_AFTER)
+    young = measured.young_of(held)
     snapshot = Snapshot(
-        nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
+        nodes={
+            row[0]: _node(row, memory_fraction, young.get(row[0], 0), now)
+            for row in hot_reads.nodes()
+        },
         occupied=tuple(
-            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5]))
-            for r in hot_reads.occupied()
+            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5])) for r in held
         ),
         preemptible=tuple(
             HeldRun(r[0], r[1], r[2], Resources(*r[3:]))
@@ -67,6 +72,7 @@ def read_snapshot(
         waiting=waiting,
         slots=slots,
         mode=mode,
+        strategy=strategy,
     )
     needy = {c.name: version for c, version in found if MARK in c.name}
     if needy or any(c.need.gpus for c in waiting):
@@ -74,14 +80,18 @@ def read_snapshot(
     return snapshot
 
 
-def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
-    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open = row
+def _node(
+    row: Sequence[Any], memory_fraction: float, young: int, now: datetime
+) -> NodeView:
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, taints, usage = row
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
         environments=frozenset(environments),
         id=pk,
         open=is_open,
+        taints=tuple(taints),
+        measured=measured.of(usage, memory_fraction, young, now) if usage else None,
     )
 
 

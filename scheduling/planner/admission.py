@@ -73,7 +73,7 @@ def plan(snapshot: Snapshot) -> list[Decision]:
 def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:
     node = ledger.node_with_room(queue_class)
     if node is not None:
-        grant = ledger.take(node, queue_class)
+        grant = ledger.take(node, queue_class, run.id)
         return Admit(run, node, ledger.nodes[node].id, grant)
     coming = ledger.node_with_room_coming(queue_class)
     if coming is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from scheduling.planner import devices, ports
+from scheduling.planner import devices, ports, wishes
 from scheduling.planner.snapshot import (
     Device,
     Grant,
@@ -40,6 +40,31 @@ class Ledger:
                 self.gpus[one.node].update(one.devices)
                 if not one.yielding:
                     self.gpus_coming[one.node].update(one.devices)
+        for name in self.nodes:
+            self._trust_what_is_measured(name)
+        self.strategy = snapshot.strategy
+        self.names = snapshot.names
+        self.here = {name: Counter(n.here) for name, n in snapshot.nodes.items()}
+        self.fill = {name: self._fill(name) for name in self.nodes}
+
+    def _trust_what_is_measured(self, name: str) -> None:
+        """No more memory than a node has by measurement, whatever was declared."""
+        if (seen := self.nodes[name].measured) is None:
+            return
+        free, coming = self.free[name], self.coming[name]
+        yielding = coming.memory_bytes - free.memory_bytes
+        if (over := free.memory_bytes - seen.free_bytes) > 0:
+            self.free[name] = free - Resources(memory_bytes=over)
+        if (over := coming.memory_bytes - seen.free_bytes - yielding) > 0:
+            self.coming[name] = coming - Resources(memory_bytes=over)
+
+    def _fill(self, name: str) -> float:
+        """How full a node is, by the scarcer of CPU and memory."""
+        has, free = self.nodes[name].capacity, self.free[name]
+        return 1 - min(
+            free.cpu_millis / (has.cpu_millis or 1),
+            free.memory_bytes / (has.memory_bytes or 1),
+        )
 
     def _hold(self, held: Occupied) -> None:
         self.slots -= held.slots
@@ -52,8 +77,18 @@ class Ledger:
             self.coming[held.node] -= held.need
 
     def usable(self, wanted: QueueClass) -> list[str]:
-        """Nodes that could take the class as far as what it requires goes."""
-        return [name for name in self.able(wanted) if not self.bar(name, wanted)]
+        """Nodes that could take the class as far as what it requires goes, the best
+        first: those it likes, then the emptiest (or the fullest, to pack), by name."""
+        found = [name for name in self.able(wanted) if not self.bar(name, wanted)]
+        if len(found) > 1:
+            pack = (wanted.wishes.strategy or self.strategy) == "pack"
+            fill = {
+                name: -self.fill[name] if pack else self.fill[name] for name in found
+            }
+            found.sort(key=fill.__getitem__)  # stable: else in the nodes' order
+            if wanted.wishes is not wishes.NO_WISHES:
+                found.sort(key=lambda n: -wishes.liking(wanted.wishes, n, self.here[n]))
+        return found
 
     def bar(self, node: str, wanted: QueueClass) -> Unmet | None:
         """What the class requires and does not find on the node, if anything."""
@@ -64,7 +99,22 @@ class Ledger:
             if not isinstance(found, dict):
                 text = ports.why_none(found, self.taken[node], node)
                 return Unmet("ports", text)
-        return None
+        for taint in self.nodes[node].taints:
+            if not wishes.tolerated(taint, wanted.wishes.tolerates):
+                text = f"{node} only takes runs that tolerate {taint}"
+                return Unmet("taint", text)
+        return self._neighbours(node, wanted) if wanted.wishes.near else None
+
+    def _neighbours(self, node: str, wanted: QueueClass) -> Unmet | None:
+        own = self.names.get(wanted.first[0].id, frozenset())
+        anywhere = frozenset(name for here in self.here.values() for name in +here)
+        found = wishes.unwanted(wanted.wishes, own, +self.here[node], anywhere)
+        if found is None:
+            return None
+        who = wishes.called(found.name)
+        if found.apart:
+            return Unmet("apart", f"{who} is on {node}, and it is to be apart")
+        return Unmet("with", f"{who} is not on {node}, and it is to be with it")
 
     def able(self, wanted: QueueClass) -> list[str]:
         """Nodes that could ever take the class, by their names."""
@@ -120,10 +170,12 @@ class Ledger:
         numbers = range(view.capacity.gpus)
         return view.devices or tuple(Device(str(number)) for number in numbers)
 
-    def take(self, node: str, wanted: QueueClass) -> Grant | None:
+    def take(self, node: str, wanted: QueueClass, run: int = 0) -> Grant | None:
         """Spend the node's room; what the run is given of it by name."""
         need = wanted.need
         self.free[node] -= need
+        self.fill[node] = self._fill(node)
+        self.here[node].update(self.names.get(run, ()))
         self.slots -= 1
         self.reserve(node, need)
         if not need.gpus and not wanted.needy:

@@ -11,18 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from scheduling.planner.wishes import NO_WISHES, Names, Wishes
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
     cpu_millis: int = 0
     memory_bytes: int = 0
     gpus: int = 0
+    bandwidth_bps: int = 0
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             self.cpu_millis + other.cpu_millis,
             self.memory_bytes + other.memory_bytes,
             self.gpus + other.gpus,
+            self.bandwidth_bps + other.bandwidth_bps,
         )
 
     def __sub__(self, other: Resources) -> Resources:
@@ -30,6 +34,7 @@ class Resources:
             self.cpu_millis - other.cpu_millis,
             self.memory_bytes - other.memory_bytes,
             self.gpus - other.gpus,
+            self.bandwidth_bps - other.bandwidth_bps,
         )
 
     def lacks(self, need: Resources) -> list[str]:
@@ -38,11 +43,23 @@ class Resources:
             "CPU": self.cpu_millis - need.cpu_millis,
             "memory": self.memory_bytes - need.memory_bytes,
             "GPU": self.gpus - need.gpus,
+            "bandwidth": self.bandwidth_bps - need.bandwidth_bps,
         }
         return [name for name, left in short.items() if left < 0]
 
 
 NOTHING = Resources()
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Memory of a node by its sampler, not by what runs declare."""
+
+    free_bytes: int  # under max_memory_usage, without what young runs may still take
+    used_fraction: float
+    limit_fraction: float
+    was_over: bool = False  # the limit, and is not yet enough below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,9 @@ class NodeView:
     open: bool = True  # False: down, cordoned or draining; takes nothing further
     devices: tuple[Device, ...] = ()  # read when a waiting run wants one
     taken: Mapping[int, str] = field(default_factory=dict)  # port -> by whom; as above
+    taints: tuple[str, ...] = ()  # only runs that tolerate them may come
+    measured: Measured | None = None  # None: nobody measures it, or not lately
+    here: Mapping[str, int] = field(default_factory=dict)  # what its runs are called
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +162,7 @@ class QueueClass:
     unmet: Mapping[str, Unmet] = field(default_factory=dict)  # node -> why not there
     ports: tuple[PortWant, ...] = ()
     needy: bool = False  # its node looks once more before it starts
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +174,5 @@ class Snapshot:
     slots: int  # max_concurrent_agents
     mode: str = "priority"
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
+    strategy: str = "spread"  # or "pack"
+    names: Mapping[int, Names] = field(default_factory=dict)  # of waiting runs, by id
