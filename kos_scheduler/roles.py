@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/versions/": reads(),
     f"{API}agents/{{}}/rollback/": acts("editor"),
     f"{API}agents/{{}}/endpoints/": reads(),
+    f"{API}agents/{{}}/forecast/": reads(),
     f"{API}agents/parse-command/": acts("viewer"),
     f"{API}environments/": reads(),
     f"{API}secrets/": reads("editor"),

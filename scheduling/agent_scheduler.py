@@ -20,7 +20,9 @@ from agents import live_config, sealing
 from scheduling import (
     agent_control,
     firing,
+    gang_starts,
     grants,
+    horizons,
     hot_reads,
     lease,
     nodes,
@@ -30,16 +32,20 @@ from scheduling import (
     runs,
     sweeping,
 )
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.admission import (
+    Admit,
+    Decision,
+    Preempt,
+    Wait,
+    overtakes,
+    plan,
+)
 from scheduling.rq import queues
-from scheduling.run_state import RunState
-from scheduling.runs import Step
 from scheduling.snapshot_reader import read_snapshot
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
 FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
-S = RunState
 
 
 def step(token: int, *, now: datetime, per_class: int) -> int:
@@ -75,17 +81,19 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
     config = live_config.current()
-    return plan(
-        read_snapshot(
-            now=now,
-            slots=config.max_concurrent_agents,
-            mode=config.scheduler_mode,
-            preemption=config.allow_agent_preemption,
-            memory_fraction=config.max_memory_fraction,
-            per_class=per_class,
-            strategy=config.placement.strategy,
-        )
+    snapshot = read_snapshot(
+        now=now,
+        slots=config.max_concurrent_agents,
+        mode=config.scheduler_mode,
+        preemption=config.allow_agent_preemption,
+        memory_fraction=config.max_memory_fraction,
+        per_class=per_class,
+        strategy=config.placement.strategy,
     )
+    decisions = plan(snapshot)
+    if config.placement.backfill == "easy" and overtakes(decisions):
+        return plan(horizons.with_horizon(snapshot, now))
+    return decisions
 
 
 def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
@@ -96,24 +104,14 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     """
     if not admissions:
         return 0
-    given = [a for a in admissions if a.grant is not None]
-    steps = [
-        Step(
-            a.run.id,
-            a.run.token,
-            also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
-        )
-        for a in admissions
-        if a.grant is None
-    ]
+    alone = [a for a in admissions if not a.run.gang]
     with transaction.atomic():
         lease.check(token)
-        moved = runs.move_many(
-            steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
-        )
-        if given:
-            moved += grants.admit(given, actor=ACTOR, now=now)
-    needy = {a.run.id for a in given if a.grant and a.grant.needy}
+        moved = grants.move(alone, actor=ACTOR, now=now)
+    if len(alone) < len(admissions):
+        together = [a for a in admissions if a.run.gang]
+        moved += gang_starts.admit(together, token=token, actor=ACTOR, now=now)
+    needy = {a.run.id for a in admissions if a.grant and a.grant.needy}
     batches: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
     for run in moved:
         batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))

@@ -185,6 +185,7 @@ class Run(models.Model):
     queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
     may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
+    gang = models.CharField(max_length=32, blank=True, default="", db_default="")
     timeout_s = models.FloatField(null=True)
     # when
     due_at = models.DateTimeField()

@@ -1,7 +1,8 @@
-"""Where runs are placed, over HTTP: taints of nodes. Views find and call, no more."""
+"""Taints of nodes and forecasts of agents, over HTTP. Views find and call, no more."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,8 +10,9 @@ from django.urls import path
 from django.utils.timezone import now  # noqa: TID251 - views read the clock
 from rest_framework.views import APIView
 
-from agents.http import fields_of, orjson_response
-from scheduling import situation, taints
+from agents import agent_registry
+from agents.http import Query, fields_of, orjson_response, wrong
+from scheduling import forecasts, situation, taints
 
 
 class NodeTaints(APIView):
@@ -22,6 +24,29 @@ class NodeTaints(APIView):
         return orjson_response(situation.one_node(name))
 
 
+class Forecast(APIView):
+    """GET agents/{id}/forecast/?input_size: what its next run will take."""
+
+    def get(self, request: Any, agent_id: str) -> HttpResponse:
+        query = Query(request, allowed=["input_size"])
+        agent = agent_registry.resolve(agent_id)
+        size = _number(query.text("input_size"))
+        return orjson_response(forecasts.told(agent, size, now()))
+
+
+def _number(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < inf:
+        raise wrong("input_size", "expected a number above 0")
+    return size
+
+
 routes = [
+    path("agents/<str:agent_id>/forecast/", Forecast.as_view(), name="forecast"),
     path("nodes/<str:name>/taints/", NodeTaints.as_view(), name="node-taints"),
 ]

@@ -153,7 +153,7 @@ RUN_COLUMNS = (
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
-    *("ready_at", "progress", "status_text"),
+    *("ready_at", "progress", "status_text", "gang"),
 )
 
 
@@ -176,6 +176,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
         "occurrence": row["occurrence_key"] if scheduled else None,
         "parent": row["parent__uid"],
+        "gang": row["gang"] or None,
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
     }

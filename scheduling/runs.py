@@ -19,7 +19,7 @@ from agents import journal, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import nodes
+from scheduling import gangs, nodes
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
@@ -59,6 +59,8 @@ class Wanted:
     retry_of_id: int | None = None
     attempt: int = 1
     why: str = ""
+    gang: str = ""  # its members start together or not at all
+    gang_size: int = 0
 
 
 def request_run(agent: Agent, **how: Any) -> Run:
@@ -184,8 +186,10 @@ def _row(w: Wanted, now: datetime) -> Run:
             or spec.get("results")
             or spec.get("secrets")  # which are taken away
         ),
-        queue_class=queue_class(spec, priority, w.pinned_node),
+        queue_class=queue_class(spec, priority, w.pinned_node)
+        + gangs.mark(w.gang_size),
         pinned_node=w.pinned_node,
+        gang=w.gang,
         timeout_s=w.timeout_s,
         due_at=w.due_at,
         queued_at=now,

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, measured, surroundings
+from scheduling import gangs, hot_reads, measured, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -27,6 +27,7 @@ from scheduling.planner.snapshot import (
 )
 
 MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
+GANG = 10  # its column among those of a waiting run
 SKIP_SCAN = """
 WITH RECURSIVE classes(name) AS (
     SELECT min(queue_class) FROM {run} WHERE state = 'queued'
@@ -115,22 +116,27 @@ def _first_of(
 ) -> Sequence[tuple[Any, ...]]:
     newest = " DESC" if mode == "lifo" else ""
     run = Run._meta.db_table
+    size = gangs.size_of(name)  # the first gang must be there as a whole
+    together = f"r.gang{newest}, " if size else ""
+    most = max(per_class, size)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
-            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.version_id "
+            "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.gang, "
+            "r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
             "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
-            f"ORDER BY r.due_at{newest}, r.id{newest} LIMIT %s",
-            [name, database_instant(now), per_class],
+            f"ORDER BY r.due_at{newest}, {together}r.id{newest} LIMIT %s",
+            [name, database_instant(now), most],
         )
-        return list(cursor.fetchall())
+        rows = list(cursor.fetchall())
+    return gangs.whole(rows, GANG, most) if size else rows
 
 
 def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
     head = rows[0]
     first = tuple(
-        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9])
+        WaitingRun(r[0], r[1], cast(datetime, as_instant(r[2])), r[3], r[9], r[GANG])
         for r in rows
     )
     return QueueClass(

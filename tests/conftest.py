@@ -62,8 +62,9 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import hot_reads
+    from scheduling import forecasts, hot_reads
 
+    forecasts.forget()
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()

@@ -6,12 +6,15 @@ just as for memory.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from scheduling.planner import devices, ports, wishes
 from scheduling.planner.snapshot import (
     Device,
+    End,
     Grant,
     HeldRun,
     Occupied,
@@ -24,6 +27,7 @@ from scheduling.planner.snapshot import (
 
 class Ledger:
     def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         self.nodes = snapshot.nodes
         self.free = {name: n.capacity for name, n in snapshot.nodes.items()}
         self.coming = dict(self.free)  # the same, once those that yield are gone
@@ -126,14 +130,18 @@ class Ledger:
             and wanted.pinned_node in ("", node.name)
         ]
 
-    def node_with_room(self, wanted: QueueClass) -> str | None:
+    def node_with_room(
+        self, wanted: QueueClass, permits: Callable[[str], bool] | None = None
+    ) -> str | None:
         """Room now, without taking what a preemption has promised to somebody."""
         if self.slots <= 0 or self.slots_coming <= 0:
             return None
         for name in self.usable(wanted):
             if self.lacks_now(name, wanted.need):
                 continue
-            if not self.lacks_later(name, wanted.need):
+            if self.lacks_later(name, wanted.need):
+                continue
+            if permits is None or permits(name):
                 return name
         return None
 
@@ -186,6 +194,37 @@ class Ledger:
         assert isinstance(given, dict), "a node without the ports is not usable"
         self.taken[node].update(dict.fromkeys(given.values(), "a run that starts"))
         return Grant(chosen, given, wanted.needy)
+
+    def release(self, end: End) -> None:
+        """It is over: its room is there again."""
+        self.slots += 1
+        self.slots_coming += not end.yielding
+        if end.node not in self.free:
+            return
+        self.free[end.node] += end.need
+        self.gpus[end.node].subtract(end.devices)
+        if not end.yielding:
+            self.coming[end.node] += end.need
+            self.gpus_coming[end.node].subtract(end.devices)
+
+    def emptied(self) -> Ledger:
+        """As if nobody held anything and nothing were measured."""
+        bare = {
+            name: replace(node, measured=None, taken={}, here={})
+            for name, node in self.nodes.items()
+        }
+        return Ledger(replace(self.snapshot, nodes=bare, occupied=(), holdings=()))
+
+    def copy(self) -> Ledger:
+        """Another, to try things on."""
+        twin = copy.copy(self)
+        twin.free, twin.coming = dict(self.free), dict(self.coming)
+        twin.fill, twin.victims = dict(self.fill), list(self.victims)
+        twin.taken = {name: dict(ports) for name, ports in self.taken.items()}
+        for part in ("gpus", "gpus_coming", "here"):
+            counted = {name: Counter(c) for name, c in getattr(self, part).items()}
+            setattr(twin, part, counted)
+        return twin
 
     def reserve(self, node: str, need: Resources) -> None:
         self.coming[node] -= need

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduling.planner.wishes import NO_WISHES, Names, Wishes
 
@@ -147,6 +147,7 @@ class WaitingRun:
     due_at: datetime
     priority: int
     told: str = ""  # the reason code it was last told
+    gang: str = ""  # those of one gang start together or not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,26 @@ class QueueClass:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """When a run that holds something is expected to be over."""
+
+    node: str
+    need: Resources
+    ends_at: datetime | None  # None: nobody knows
+    devices: tuple[str, ...] = ()
+    yielding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """What is expected to come; read when a run that waits is overtaken."""
+
+    now: datetime
+    ends: tuple[End, ...]
+    lengths: Mapping[int, timedelta]  # waiting run -> how long it will be there
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     nodes: Mapping[str, NodeView]
     occupied: tuple[Occupied, ...]  # by all runs that hold something
@@ -176,3 +197,4 @@ class Snapshot:
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
     strategy: str = "spread"  # or "pack"
     names: Mapping[int, Names] = field(default_factory=dict)  # of waiting runs, by id
+    horizon: Horizon | None = None
