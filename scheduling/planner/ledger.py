@@ -50,6 +50,7 @@ class Ledger:
         self.names = snapshot.names
         self.here = {name: Counter(n.here) for name, n in snapshot.nodes.items()}
         self.fill = {name: self._fill(name) for name in self.nodes}
+        self.lasting: dict[str, list[str]] = {}  # class -> nodes without a lasting bar
 
     def _trust_what_is_measured(self, name: str) -> None:
         """No more memory than a node has by measurement, whatever was declared."""
@@ -83,31 +84,47 @@ class Ledger:
     def usable(self, wanted: QueueClass) -> list[str]:
         """Nodes that could take the class as far as what it requires goes, the best
         first: those it likes, then the emptiest (or the fullest, to pack), by name."""
-        found = [name for name in self.able(wanted) if not self.bar(name, wanted)]
-        if len(found) > 1:
-            pack = (wanted.wishes.strategy or self.strategy) == "pack"
-            fill = {
-                name: -self.fill[name] if pack else self.fill[name] for name in found
-            }
-            found.sort(key=fill.__getitem__)  # stable: else in the nodes' order
-            if wanted.wishes is not wishes.NO_WISHES:
-                found.sort(key=lambda n: -wishes.liking(wanted.wishes, n, self.here[n]))
+        found = self.lasting.get(wanted.name)
+        if found is None:
+            able = self.able(wanted)
+            found = [name for name in able if not self._lasting_bar(name, wanted)]
+            self.lasting[wanted.name] = found
+        if wanted.ports or wanted.wishes.near:
+            found = [name for name in found if not self.bar(name, wanted)]
+        return found if len(found) < 2 else self._best_first(found, wanted)
+
+    def _best_first(self, nodes: list[str], wanted: QueueClass) -> list[str]:
+        wish = wanted.wishes
+        if (wish.strategy or self.strategy) == "pack":
+            found = sorted(nodes, key=lambda name: -self.fill[name])
+        else:
+            found = sorted(
+                nodes, key=self.fill.__getitem__
+            )  # stable: else in the nodes' order
+        if wish is not wishes.NO_WISHES:
+            found.sort(key=lambda name: -wishes.liking(wish, name, self.here[name]))
         return found
 
     def bar(self, node: str, wanted: QueueClass) -> Unmet | None:
         """What the class requires and does not find on the node, if anything."""
-        if node in wanted.unmet:
-            return wanted.unmet[node]
+        if lasting := self._lasting_bar(node, wanted):
+            return lasting
         if wanted.ports:
             found = ports.choose(wanted.ports, self.taken[node])
             if not isinstance(found, dict):
                 text = ports.why_none(found, self.taken[node], node)
                 return Unmet("ports", text)
+        return self._neighbours(node, wanted) if wanted.wishes.near else None
+
+    def _lasting_bar(self, node: str, wanted: QueueClass) -> Unmet | None:
+        """One that no decision of the plan changes."""
+        if node in wanted.unmet:
+            return wanted.unmet[node]
         for taint in self.nodes[node].taints:
             if not wishes.tolerated(taint, wanted.wishes.tolerates):
                 text = f"{node} only takes runs that tolerate {taint}"
                 return Unmet("taint", text)
-        return self._neighbours(node, wanted) if wanted.wishes.near else None
+        return None
 
     def _neighbours(self, node: str, wanted: QueueClass) -> Unmet | None:
         own = self.names.get(wanted.first[0].id, frozenset())

@@ -39,6 +39,13 @@ class Resources:
 
     def lacks(self, need: Resources) -> list[str]:
         """Names of what is short, for people to read; empty when `need` fits."""
+        if (
+            self.cpu_millis >= need.cpu_millis
+            and self.memory_bytes >= need.memory_bytes
+            and self.gpus >= need.gpus
+            and self.bandwidth_bps >= need.bandwidth_bps
+        ):
+            return []
         short = {
             "CPU": self.cpu_millis - need.cpu_millis,
             "memory": self.memory_bytes - need.memory_bytes,
