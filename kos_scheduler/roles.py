@@ -85,6 +85,7 @@ RULES: dict[str, Rule] = {
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),
     f"{API}plan/": reads(),
+    f"{API}plan/what-if/": acts("viewer"),
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),

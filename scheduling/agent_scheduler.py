@@ -17,6 +17,7 @@ import redis as redis_library
 from django.db import transaction
 
 from agents import live_config, sealing
+from agents.config_keys import SchedulerConfig
 from scheduling import (
     agent_control,
     firing,
@@ -40,6 +41,7 @@ from scheduling.planner.admission import (
     overtakes,
     plan,
 )
+from scheduling.planner.snapshot import Snapshot
 from scheduling.rq import queues
 from scheduling.snapshot_reader import read_snapshot
 
@@ -81,7 +83,13 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
     config = live_config.current()
-    snapshot = read_snapshot(
+    snapshot = seen(config, now=now, per_class=per_class)
+    return decide(snapshot, config, now=now)
+
+
+def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
+    """The world as it is, as it looks under this configuration."""
+    return read_snapshot(
         now=now,
         slots=config.max_concurrent_agents,
         mode=config.scheduler_mode,
@@ -90,6 +98,12 @@ def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
         per_class=per_class,
         strategy=config.placement.strategy,
     )
+
+
+def decide(
+    snapshot: Snapshot, config: SchedulerConfig, *, now: datetime
+) -> list[Decision]:
+    """Plan, and once more with a reservation where somebody who waits is overtaken."""
     decisions = plan(snapshot)
     if config.placement.backfill == "easy" and overtakes(decisions):
         return plan(horizons.with_horizon(snapshot, now))

@@ -1,4 +1,4 @@
-"""Taints of nodes and forecasts of agents, over HTTP. Views find and call, no more."""
+"""Taints, forecasts and what-if, over HTTP. Views find and call, no more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from agents import agent_registry
 from agents.http import Query, fields_of, orjson_response, wrong
-from scheduling import forecasts, situation, taints
+from scheduling import forecasts, situation, taints, what_if
 
 
 class NodeTaints(APIView):
@@ -34,6 +34,14 @@ class Forecast(APIView):
         return orjson_response(forecasts.told(agent, size, now()))
 
 
+class WhatIf(APIView):
+    """POST plan/what-if/: what would become of the runs that wait. Nothing changes."""
+
+    def post(self, request: Any) -> HttpResponse:
+        body = fields_of(request.data, allowed=what_if.FIELDS)
+        return orjson_response(what_if.answer(body, now()))
+
+
 def _number(text: str | None) -> float | None:
     if text is None:
         return None
@@ -47,6 +55,7 @@ def _number(text: str | None) -> float | None:
 
 
 routes = [
+    path("plan/what-if/", WhatIf.as_view(), name="what-if"),
     path("agents/<str:agent_id>/forecast/", Forecast.as_view(), name="forecast"),
     path("nodes/<str:name>/taints/", NodeTaints.as_view(), name="node-taints"),
 ]
