@@ -19,6 +19,7 @@ SERVICES = ("runs", "firing", "moves", "schedules", "registry", "registry_api")
 SERVICES += ("timeline", "audit", "metrics", "prepared", "previews", "feasibility")
 SERVICES += ("apply", "import_crontab", "places", "result_bus")
 SERVICES += ("results", "secrets", "artefacts")
+SERVICES += ("placement", "backfill", "what_if")
 
 
 class Server:
