@@ -34,55 +34,42 @@ def at(ticks: int) -> datetime:
 
 @st.composite
 def cases(draw):
+    """Ticks and loads of what is held; start, length and load of what is asked."""
     spans = st.tuples(st.integers(-20, 60), st.integers(1, 40), loads)
-    busy = [
-        Busy(at(first), at(first + length), load)
-        for first, length, load in draw(st.lists(spans, max_size=8))
-    ]
-    start = draw(st.integers(-10, 60))
-    length = draw(st.integers(1, 30))
+    busy = draw(st.lists(spans, max_size=8))
+    start, length = draw(st.integers(-10, 60)), draw(st.integers(1, 30))
     return busy, start, length, draw(loads), draw(rooms)
 
 
-def fits_at(moment: datetime, busy: list[Busy], need: Load, room: Load) -> bool:
-    here = [b.load for b in busy if b.start <= moment < b.end]
-    return all(
-        need[n] + sum(load[n] for load in here) <= room[n] for n in range(len(room))
-    )
+def profile_of(busy) -> Profile:
+    return Profile.of(Busy(at(f), at(f + length), load) for f, length, load in busy)
 
 
-def fits(start: datetime, ticks: int, busy, need, room) -> bool:
-    return all(fits_at(start + n * TICK, busy, need, room) for n in range(ticks))
+def is_free(tick: int, busy, need: Load, room: Load) -> bool:
+    here = [load for f, length, load in busy if f <= tick < f + length]
+    return all(need[n] + sum(x[n] for x in here) <= room[n] for n in range(4))
 
 
-def first_free(start: datetime, ticks: int, busy, need, room) -> datetime | None:
-    """The first whole second after the start, tried one by one."""
-    second = start.replace(microsecond=0) + timedelta(seconds=1)
-    for _ in range(60):  # beyond everything that is drawn
-        if fits(second, ticks, busy, need, room):
-            return second
-        second += timedelta(seconds=1)
-    return None
+def free_ticks(case) -> list[bool]:
+    """Every moment of the day looked at by itself, from the start on."""
+    busy, start, _, need, room = case
+    return [is_free(tick, busy, need, room) for tick in range(start, start + 160)]
 
 
 @settings(deadline=None)
 @given(cases())
-def test_the_verdict_is_the_oracles(case) -> None:
-    busy, first, ticks, need, room = case
-    profile, length = Profile.of(busy), ticks * TICK
-    beyond = profile.beyond(at(first), at(first) + length, need, room)
-    assert (not beyond) == fits(at(first), ticks, busy, need, room)
-
-
-@settings(deadline=None)
-@given(cases())
-def test_the_nearest_free_place_is_the_oracles(case) -> None:
-    busy, first, ticks, need, room = case
-    profile, length = Profile.of(busy), ticks * TICK
-    if not profile.beyond(at(first), at(first) + length, need, room):
+def test_the_verdict_and_the_nearest_free_place_are_the_oracles(case) -> None:
+    busy, start, length, need, room = case
+    profile, lasts = profile_of(busy), length * TICK
+    beyond = profile.beyond(at(start), at(start) + lasts, need, room)
+    free = free_ticks(case)
+    assert (not beyond) == all(free[:length])
+    if not beyond:
         return  # nobody asks for another place
-    found = free_place(profile, at(first), length, need, room)
-    assert found == first_free(at(first), ticks, busy, need, room)
+    seconds = [n for n in range(1, 120) if (start + n) % 4 == 0]
+    first = next((n for n in seconds if all(free[n : n + length])), None)
+    found = free_place(profile, at(start), lasts, need, room)
+    assert found == (None if first is None else at(start + first))
 
 
 def test_a_place_is_not_told_that_rounding_takes_away() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,6 +253,7 @@ jobs_of = st.lists(
 )
 
 
+@pytest.mark.timeout(3000)  # of many examples, at night
 @settings(deadline=None)
 @given(jobs_of, st.integers(1, 3), st.integers(2, 6))
 def test_no_reservation_is_ever_put_off_by_who_comes_later(
@@ -319,6 +321,7 @@ def test_a_gang_that_waits_has_a_reservation_too() -> None:
     assert (waits.why.code, small.why.code) == ("gang", "reserved")
 
 
+@pytest.mark.timeout(3000)  # of many examples, at night
 @settings(deadline=None)
 @given(jobs_of, st.lists(st.integers(1, 4), max_size=4), st.integers(2, 6))
 def test_members_of_a_gang_start_at_one_moment(drawn, sizes, slots: int) -> None:
