@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import config_events, config_limits, config_mqtt, config_place, gpus
+from agents import (
+    config_events,
+    config_limits,
+    config_mqtt,
+    config_place,
+    config_placement,
+    gpus,
+)
 from agents.config_queue import QUEUE_KEYS, Queue
 from agents.config_readers import (
     boolean,
@@ -39,6 +46,7 @@ from agents.config_sections import (
     Nodes,
     Output,
     Paths,
+    Placement,
     Preload,
     Results,
     Security,
@@ -95,6 +103,7 @@ class SchedulerConfig:
     events: config_events.Events = field(default_factory=config_events.Events)
     limits: tuple[config_limits.Limit, ...] = ()
     queue: Queue = field(default_factory=Queue)
+    placement: Placement = field(default_factory=Placement)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -403,5 +412,6 @@ KEYS: Mapping[str, Key] = table(
     ),
     *(Key(*row) for row in config_mqtt.ROWS),
     *(Key(*row) for row in QUEUE_KEYS),
+    *(Key(*row) for row in config_placement.ROWS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

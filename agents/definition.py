@@ -38,6 +38,7 @@ from agents.definition_parts import (
     widen_cascade,
     widen_retries,
 )
+from agents.definition_placement import Placement
 from agents.definition_places import Requirement, Requirements, parse_ports
 from agents.definition_results import (
     MAX_RESULTS,
@@ -119,6 +120,7 @@ class Definition(Strict):
     bandwidth: Annotated[int, BeforeValidator(parse_bandwidth)] | None = None
     ports: Annotated[dict[str, tuple[int, int]], PlainValidator(parse_ports)] = {}
     requires: Requirements = []
+    placement: Placement | None = None
     depends_on: Annotated[
         list[AgentId],
         *bounded,

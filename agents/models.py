@@ -90,6 +90,8 @@ class Node(models.Model):
     )
     checks = models.JSONField(default=dict)  # what it found, see scheduling.node_checks
     environments = models.JSONField(default=list)  # exec_env names that work here
+    taints = models.JSONField(default=dict)  # word -> "config" or who set it
+    bandwidth_bps = models.BigIntegerField(null=True, blank=True)  # None: unknown
     usage = models.JSONField(default=dict)
     state = models.CharField(
         max_length=8, default="up", choices=[(s, s) for s in ("up", "down")]

@@ -25,6 +25,7 @@ from agents.definition_health import (
     probe_words,
 )
 from agents.definition_parts import Docker
+from agents.definition_placement import placement_spec, placement_words
 from agents.definition_places import as_written, ports_as_written
 from agents.definition_results import stored_results, stored_secrets
 from agents.errors import Invalid
@@ -153,6 +154,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "assumed": [k for k in ("cpu", "memory") if k not in d.model_fields_set],
         "ports": {name: list(ends) for name, ends in d.ports.items()},
         "requires": [item.normalised() for item in d.requires],
+        "placement": placement_spec(d.placement),
         "depends_on": list(d.depends_on),
         "cascades": [c.model_dump() for c in d.cascades],
         "hooks": definition_hooks.normalised(d.hooks),
@@ -231,6 +233,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "bandwidth": spec["bandwidth_bps"] and format_bandwidth(spec["bandwidth_bps"]),
         "ports": ports_as_written(spec["ports"]),
         "requires": [as_written(item) for item in spec["requires"]],
+        "placement": placement_words(spec.get("placement")),
         **{key: spec[key] for key in also},
         "results": spec.get("results", []),  # not in definitions of before
         "artefacts": spec.get("artefacts", False),

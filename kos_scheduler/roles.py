@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/versions/": reads(),
     f"{API}agents/{{}}/rollback/": acts("editor"),
     f"{API}agents/{{}}/endpoints/": reads(),
+    f"{API}agents/{{}}/forecast/": reads(),
     f"{API}agents/parse-command/": acts("viewer"),
     f"{API}environments/": reads(),
     f"{API}secrets/": reads("editor"),
@@ -121,6 +122,7 @@ RULES: dict[str, Rule] = {
     # limits: part of the configuration
     f"{API}limits/": reads(POST="admin"),
     f"{API}limits/{{}}/": {"PATCH": "admin", "DELETE": "admin"},
+    f"{API}plan/what-if/": acts("viewer"),
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),
@@ -148,6 +150,7 @@ RULES: dict[str, Rule] = {
     f"{API}nodes/{{}}/uncordon/": acts("admin"),
     f"{API}nodes/{{}}/drain/": acts("admin"),
     f"{API}nodes/{{}}/lost/": acts("admin"),
+    f"{API}nodes/{{}}/taints/": {"PUT": "admin"},
     f"{API}audit/": reads(),
     f"{API}audit/verify/": reads(),
     f"{API}config/": reads(PATCH="admin", PUT="admin"),

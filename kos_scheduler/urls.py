@@ -15,6 +15,7 @@ import scheduling.graph_api
 import scheduling.hooks_api
 import scheduling.limit_api
 import scheduling.place_api
+import scheduling.placement_api
 import scheduling.queue_api
 import scheduling.results_api
 import scheduling.schedule_api
@@ -39,6 +40,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,
     *scheduling.queue_api.routes,
+    *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
     *scheduling.hooks_api.routes,
     *hook_door.routes,

@@ -22,8 +22,10 @@ from scheduling import (
     agent_control,
     backfills,
     firing,
+    gang_starts,
     grants,
     graph_runs,
+    horizons,
     hot_reads,
     lease,
     limiting,
@@ -35,18 +37,22 @@ from scheduling import (
     runs,
     sweeping,
 )
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.admission import (
+    Admit,
+    Decision,
+    Preempt,
+    Wait,
+    overtakes,
+    plan,
+)
 from scheduling.planner.snapshot import Snapshot
 from scheduling.rq import queues
-from scheduling.run_state import RunState
-from scheduling.runs import Step
 from scheduling.snapshot_reader import read_snapshot
 from scheduling.task_queue import Ageing
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
 FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
-S = RunState
 
 
 def step(token: int, *, now: datetime, per_class: int) -> int:
@@ -85,12 +91,19 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
 
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
-    return plan(seen_now(now=now, per_class=per_class))
+    config = live_config.current()
+    snapshot = seen(config, now=now, per_class=per_class)
+    return decide(snapshot, config, now=now)
 
 
 def seen_now(*, now: datetime, per_class: int) -> Snapshot:
     """The world as the planner sees it, under the configuration in force."""
     config = live_config.current()
+    return seen(config, now=now, per_class=per_class)
+
+
+def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
+    """The world as it is, as it looks under this configuration."""
     return read_snapshot(
         now=now,
         slots=config.max_concurrent_agents,
@@ -99,11 +112,22 @@ def seen_now(*, now: datetime, per_class: int) -> Snapshot:
         memory_fraction=config.max_memory_fraction,
         per_class=per_class,
         ageing=ageing_of(config),
+        strategy=config.placement.strategy,
     )
 
 
 def ageing_of(config: SchedulerConfig) -> Ageing:
     return Ageing(config.queue.ageing_s, config.queue.longest_wait_s)
+
+
+def decide(
+    snapshot: Snapshot, config: SchedulerConfig, *, now: datetime
+) -> list[Decision]:
+    """Plan, and once more with a reservation where somebody who waits is overtaken."""
+    decisions = plan(snapshot)
+    if config.placement.backfill == "easy" and overtakes(decisions):
+        return plan(horizons.with_horizon(snapshot, now))
+    return decisions
 
 
 def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
@@ -114,26 +138,16 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime) -> int:
     """
     if not admissions:
         return 0
-    given = [a for a in admissions if a.grant is not None]
-    steps = [
-        Step(
-            a.run.id,
-            a.run.token,
-            also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
-        )
-        for a in admissions
-        if a.grant is None
-    ]
+    alone = [a for a in admissions if not a.run.gang]
     with transaction.atomic():
         lease.check(token)
-        limiting.spend([a.run for a in admissions], now=now)
-        moved = runs.move_many(
-            steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
-        )
-        if given:
-            moved += grants.admit(given, actor=ACTOR, now=now)
+        limiting.spend([a.run for a in alone], now=now)
+        moved = grants.move(alone, actor=ACTOR, now=now)
+    if len(alone) < len(admissions):
+        together = [a for a in admissions if a.run.gang]
+        moved += gang_starts.admit(together, token=token, actor=ACTOR, now=now)
     crash_points.reach("after_claim")
-    needy = {a.run.id for a in given if a.grant and a.grant.needy}
+    needy = {a.run.id for a in admissions if a.grant and a.grant.needy}
     batches: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
     for run in moved:
         batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))

@@ -127,7 +127,7 @@ class RunResult(APIView):
 
 
 class Spawn(APIView):
-    """POST spawn/: {agent, params?, count?, priority?, at?} -> 202 {runs}."""
+    """POST spawn/: {agent, params?, count?, priority?, at?, gang?} -> 202 {runs}."""
 
     def post(self, request: Any) -> Response:
         body = fields_of(request.data, allowed=SPAWN_FIELDS, required=["agent"])

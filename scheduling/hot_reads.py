@@ -81,19 +81,24 @@ def alarms(now: datetime) -> Alarms:
 
 NODES = f"""
 SELECT name, id, cpu_millis, memory_bytes, gpus, environments,
-       state = 'up' AND NOT cordoned AND NOT draining
+       state = 'up' AND NOT cordoned AND NOT draining, taints, usage
 FROM {NODE} ORDER BY name
 """
 
 
 def nodes() -> list[tuple[Any, ...]]:
-    """(name, id, cpu_millis, memory_bytes, gpus, environments, open) of each node."""
-    return [(*row[:5], orjson.loads(row[5]), bool(row[6])) for row in rows(NODES)]
+    """(name, id, cpu_millis, memory_bytes, gpus, environments, open, taints, usage) of
+    each node."""
+    return [
+        (*row[:5], orjson.loads(row[5]), bool(row[6]), *map(orjson.loads, row[7:]))
+        for row in rows(NODES)
+    ]
 
 
 OCCUPIED = f"""
 SELECT coalesce(n.name, ''), sum(r.cpu_millis), sum(r.memory_bytes), sum(r.gpus),
-       count(*), r.state = 'stopping'
+       count(*), r.state = 'stopping',
+       sum(CASE WHEN r.admitted_at > %s THEN r.memory_bytes ELSE 0 END)
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id
 WHERE {began_sql("r")} GROUP BY 1, 6
 """
@@ -105,10 +110,11 @@ WHERE {began_sql("r")} AND r.state <> 'stopping' AND r.priority < %s
 """
 
 
-def occupied() -> list[tuple[Any, ...]]:
-    """(node, cpu_millis, memory_bytes, gpus, runs, yielding), summed by the database:
-    a thousand running cost no more than ten to read."""
-    return rows(OCCUPIED)
+def occupied(young_since: datetime) -> list[tuple[Any, ...]]:
+    """(node, cpu_millis, memory_bytes, gpus, runs, yielding, memory_bytes of those
+    admitted since), summed by the database: a thousand running cost no more than ten
+    to read."""
+    return rows(OCCUPIED, [database_instant(young_since)])
 
 
 def preemptible(below: int) -> list[tuple[Any, ...]]:

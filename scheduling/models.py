@@ -216,6 +216,7 @@ class Run(models.Model):
     path_s = models.FloatField(default=0, db_default=0)  # of a graph's node: to its end
     may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
+    gang = models.CharField(max_length=32, blank=True, default="", db_default="")
     timeout_s = models.FloatField(null=True)
     # when
     due_at = models.DateTimeField()

@@ -108,7 +108,7 @@ RUN_COLUMNS = (
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
-    *("ready_at", "progress", "status_text", "queue_class"),
+    *("ready_at", "progress", "status_text", "queue_class", "gang"),
 )
 
 
@@ -131,6 +131,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
         "occurrence": row["occurrence_key"] if scheduled else None,
         "parent": row["parent__uid"],
+        "gang": row["gang"] or None,
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
         "held": row["state"] == S.QUEUED and lines.is_held(row["queue_class"]),

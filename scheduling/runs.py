@@ -19,7 +19,7 @@ from agents import crash_points, journal, live_config, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import groups, lines, nodes, run_events, run_journal
+from scheduling import gangs, groups, lines, nodes, run_events, run_journal
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.queue_marks import RANKED
@@ -64,6 +64,8 @@ class Wanted:
     why: str = ""
     concurrency: Mapping[str, Any] | None = None  # None: as the agent says
     path_s: float = 0.0  # of a graph's node: the longest way from here to its end
+    gang: str = ""  # its members start together or not at all
+    gang_size: int = 0
 
 
 def request_run(agent: Agent, **how: Any) -> Run:
@@ -201,10 +203,12 @@ def _row(w: Wanted, now: datetime) -> Run:
         ),
         queue_class=queue_class(spec, priority, w.pinned_node)
         + (RANKED if w.path_s else "")
+        + gangs.mark(w.gang_size)
         + groups.mark(spec, concurrency, limits),
         concurrency=concurrency,
         path_s=w.path_s,
         pinned_node=w.pinned_node,
+        gang=w.gang,
         timeout_s=w.timeout_s,
         due_at=w.due_at,
         queued_at=now,

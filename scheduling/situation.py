@@ -74,6 +74,8 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "environments": node.environments,
         "environments_missing": node.environments_missing,
         "labels": node.labels,
+        "taints": sorted(node.taints),
+        "bandwidth_bps": node.bandwidth_bps,
         "cpu_millis": node.cpu_millis,
         "memory_bytes": node.memory_bytes,
         "gpus": node.gpus,

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, limiting, lines, surroundings
+from scheduling import gangs, hot_reads, limiting, lines, measured, surroundings
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -31,6 +31,7 @@ from scheduling.task_queue import NO_AGEING, Ageing, earned
 KEEPS_PLACE_S = 600.0  # after its admission a run keeps what its wait has earned it
 CAME = "coalesce(r.line_at, r.due_at)"  # since when it stands in line; of the index
 MAX_CLASSES = 2000  # distinct needs and groups a tick looks at
+PATH, GANG = 10, 11  # columns among those of a waiting run
 SKIP_SCAN = """
 WITH RECURSIVE classes(name) AS (
     SELECT min(queue_class) FROM {run}
@@ -54,6 +55,7 @@ def read_snapshot(
     memory_fraction: float,
     per_class: int,
     ageing: Ageing = NO_AGEING,
+    strategy: str = "spread",
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     found = _waiting(now, mode, per_class)
@@ -61,11 +63,15 @@ def read_snapshot(
         return Snapshot({}, (), (), (), slots, mode, now=now, ageing=ageing)
     waiting = tuple(c for c, _ in found)
     most_urgent = max(c.priority for c in waiting)
+    held = hot_reads.occupied(now - measured.GROWN_AFTER)
+    young = measured.young_of(held)
     snapshot = Snapshot(
-        nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
+        nodes={
+            row[0]: _node(row, memory_fraction, young.get(row[0], 0), now)
+            for row in hot_reads.nodes()
+        },
         occupied=tuple(
-            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5]))
-            for r in hot_reads.occupied()
+            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5])) for r in held
         ),
         preemptible=tuple(
             HeldRun(r[0], r[1], _standing(r, mode, now, ageing), Resources(*r[3:6]))
@@ -76,6 +82,7 @@ def read_snapshot(
         mode=mode,
         now=now,
         ageing=ageing,
+        strategy=strategy,
     )
     if marked := {c.name: v for c, v in found if limiting.is_marked(c.name)}:
         snapshot = limiting.seen_by(snapshot, marked, now)
@@ -97,14 +104,18 @@ def _standing(row: Sequence[Any], mode: str, now: datetime, ageing: Ageing) -> i
     return earned(int(own), waited_s, ageing)
 
 
-def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
-    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open = row
+def _node(
+    row: Sequence[Any], memory_fraction: float, young: int, now: datetime
+) -> NodeView:
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, taints, usage = row
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
         environments=frozenset(environments),
         id=pk,
         open=is_open,
+        taints=tuple(taints),
+        measured=measured.of(usage, memory_fraction, young, now) if usage else None,
     )
 
 
@@ -132,18 +143,22 @@ def _first_of(
     ranked = mode == "dependency" and RANKED in name
     among, first = (" AND r.path_s > 0", "r.path_s DESC, ") if ranked else ("", "")
     run = Run._meta.db_table
+    size = gangs.size_of(name)  # the first gang must be there as a whole
+    together = f"r.gang{newest}, " if size else ""
+    most = max(per_class, size)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT r.id, r.token, {CAME}, r.priority, r.exec_env, r.cpu_millis, "
             "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.path_s, "
-            "r.version_id "
+            "r.gang, r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
             "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
             f"AND {CAME} <= %s{among} "
-            f"ORDER BY {first}{CAME}{newest}, r.id{newest} LIMIT %s",
-            [name, database_instant(now), database_instant(now), per_class],
+            f"ORDER BY {first}{CAME}{newest}, {together}r.id{newest} LIMIT %s",
+            [name, database_instant(now), database_instant(now), most],
         )
-        return list(cursor.fetchall())
+        rows = list(cursor.fetchall())
+    return gangs.whole(rows, GANG, most) if size else rows
 
 
 def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
@@ -155,8 +170,9 @@ def _class(name: str, rows: Sequence[tuple[Any, ...]]) -> QueueClass:
             due_at=cast(datetime, as_instant(r[2])),
             priority=r[3],
             told=r[9],
-            path_s=r[10],
+            path_s=r[PATH],
             front=front,
+            gang=r[GANG],
         )
         for r in rows
     )

@@ -13,17 +13,17 @@ from agents.errors import Invalid
 from agents.http import instant
 from agents.priority import Priority
 from scheduling import runs
-from scheduling.models import Run
+from scheduling.models import Run, new_uid
 from scheduling.schedule_input import concurrency_of
 
-SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency")
+SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency", "gang")
 MOST_AT_ONCE = 1000
 PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
 FURTHEST = timedelta(days=366)
 
 
 def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
-    """Queue `count` runs of the agent, due at `at`.
+    """Queue `count` runs of the agent, due at `at`; as a `gang` they start together.
 
     Raises Invalid naming each wrong field, NotFound for the agent, NotAllowedNow for
     one that may not run now.
@@ -32,6 +32,9 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     count = body.get("count", 1)
     if type(count) is not int or not 1 <= count <= MOST_AT_ONCE:
         faults["count"] = [f"expected a whole number from 1 to {MOST_AT_ONCE}"]
+    gang = body.get("gang", False)
+    if not isinstance(gang, bool):
+        faults["gang"] = ["expected true or false"]
     params = body.get("params", {})
     if not isinstance(params, dict):
         faults["params"] = ["expected an object"]
@@ -54,6 +57,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         params=params,
         priority=priority,
         concurrency=concurrency,
+        **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
     )
 
 

@@ -67,8 +67,9 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import event_watchers, hot_reads
+    from scheduling import event_watchers, forecasts, hot_reads
 
+    forecasts.forget()
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()

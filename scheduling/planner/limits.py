@@ -85,6 +85,18 @@ class Gate:
         )
         return Blocked(f"rate:{at:%H%M%S}", text, until=at)
 
+    def closed_to(self, wanted: QueueClass, count: int) -> Blocked | None:
+        """The same for `count` runs of the class that start together."""
+        trial = self.copy()
+        for _ in range(count):
+            if (why := trial.closed(wanted)) is not None:
+                return why
+            trial.take(wanted)
+        return None
+
+    def copy(self) -> Gate:
+        return Gate(self.running, self.buckets)
+
     def take(self, wanted: QueueClass) -> None:
         for cap in wanted.caps:
             self.running[cap.name] = self.running.get(cap.name, 0) + 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from scheduling.planner.wishes import NO_WISHES, Names, Wishes
+from scheduling.task_queue import NO_AGEING, Ageing
 
 if TYPE_CHECKING:
     from scheduling.planner.limits import Bucket, Cap
-
-from scheduling.task_queue import NO_AGEING, Ageing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class Resources:
     cpu_millis: int = 0
     memory_bytes: int = 0
     gpus: int = 0
+    bandwidth_bps: int = 0
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             self.cpu_millis + other.cpu_millis,
             self.memory_bytes + other.memory_bytes,
             self.gpus + other.gpus,
+            self.bandwidth_bps + other.bandwidth_bps,
         )
 
     def __sub__(self, other: Resources) -> Resources:
@@ -36,19 +39,39 @@ class Resources:
             self.cpu_millis - other.cpu_millis,
             self.memory_bytes - other.memory_bytes,
             self.gpus - other.gpus,
+            self.bandwidth_bps - other.bandwidth_bps,
         )
 
     def lacks(self, need: Resources) -> list[str]:
         """Names of what is short, for people to read; empty when `need` fits."""
+        if (
+            self.cpu_millis >= need.cpu_millis
+            and self.memory_bytes >= need.memory_bytes
+            and self.gpus >= need.gpus
+            and self.bandwidth_bps >= need.bandwidth_bps
+        ):
+            return []
         short = {
             "CPU": self.cpu_millis - need.cpu_millis,
             "memory": self.memory_bytes - need.memory_bytes,
             "GPU": self.gpus - need.gpus,
+            "bandwidth": self.bandwidth_bps - need.bandwidth_bps,
         }
         return [name for name, left in short.items() if left < 0]
 
 
 NOTHING = Resources()
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Memory of a node by its sampler, not by what runs declare."""
+
+    free_bytes: int  # under max_memory_usage, without what young runs may still take
+    used_fraction: float
+    limit_fraction: float
+    was_over: bool = False  # the limit, and is not yet enough below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +126,9 @@ class NodeView:
     open: bool = True  # False: down, cordoned or draining; takes nothing further
     devices: tuple[Device, ...] = ()  # read when a waiting run wants one
     taken: Mapping[int, str] = field(default_factory=dict)  # port -> by whom; as above
+    taints: tuple[str, ...] = ()  # only runs that tolerate them may come
+    measured: Measured | None = None  # None: nobody measures it, or not lately
+    here: Mapping[str, int] = field(default_factory=dict)  # what its runs are called
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +162,7 @@ class WaitingRun:
     path_s: float = 0.0  # of a graph's node: the longest way from here to its end
     rates: tuple[str, ...] = ()  # buckets that its start is taken from
     front: bool = False  # put before all others by hand
+    gang: str = ""  # those of one gang start together or not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +180,27 @@ class QueueClass:
     needy: bool = False  # its node looks once more before it starts
     caps: tuple[Cap, ...] = ()  # groups and limits it falls under
     rates: tuple[str, ...] = ()  # names of buckets its starts are taken from
+    wishes: Wishes = NO_WISHES
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a run that holds something is expected to be over."""
+
+    node: str
+    need: Resources
+    ends_at: datetime | None  # None: nobody knows
+    devices: tuple[str, ...] = ()
+    yielding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """What is expected to come; read when a run that waits is overtaken."""
+
+    now: datetime
+    ends: tuple[End, ...]
+    lengths: Mapping[int, timedelta]  # waiting run -> how long it will be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +216,6 @@ class Snapshot:
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     now: datetime | None = None  # waiting counts up to here
     ageing: Ageing = NO_AGEING
+    strategy: str = "spread"  # or "pack"
+    names: Mapping[int, Names] = field(default_factory=dict)  # of waiting runs, by id
+    horizon: Horizon | None = None

@@ -20,6 +20,7 @@ SERVICES += ("timeline", "audit", "metrics", "prepared", "previews", "feasibilit
 SERVICES += ("apply", "import_crontab", "places", "result_bus")
 SERVICES += ("results", "secrets", "artefacts")
 SERVICES += ("graphs", "limits", "backfills")
+SERVICES += ("placement", "backfill", "what_if")
 
 
 class Server:

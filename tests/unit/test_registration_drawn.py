@@ -46,6 +46,14 @@ optional: dict[str, st.SearchStrategy[Any]] = {
         max_size=4,
         unique_by=str,
     ),
+    "placement": st.sampled_from(
+        [
+            {"require": {"disk": "ssd", "zone": ["a", "b"], "fast": "exists"}},
+            {"prefer": [{"labels": {"zone": "a"}}], "strategy": "pack"},
+            {"with": ["z-other"], "apart": [{"tag": "noisy", "hard": False}]},
+            {"tolerate": ["*"], "nodes": ["n1"]},
+        ]
+    ),
     "depends_on": st.lists(
         ids.map("x-{}".format), max_size=3, unique_by=requirements.slug
     ),
