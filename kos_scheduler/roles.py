@@ -90,6 +90,8 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/stop/": acts("operator"),
     f"{API}runs/{{}}/retry/": acts("operator"),
     f"{API}runs/{{}}/signal/": acts("operator"),
+    f"{API}runs/{{}}/freeze/": acts("operator"),
+    f"{API}runs/{{}}/thaw/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/log-lines/": reads(),

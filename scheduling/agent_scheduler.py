@@ -30,7 +30,7 @@ from scheduling import (
     runs,
     sweeping,
 )
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw, Wait, plan
 from scheduling.rq import queues
 from scheduling.run_state import RunState
 from scheduling.runs import Step
@@ -68,6 +68,8 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
     for decision in decisions:
         if isinstance(decision, Preempt):
             preempting.preempt(decision, token=token, now=now)
+        elif isinstance(decision, Thaw):
+            admitted += preempting.thaw(decision, token=token, now=now)
     tell_waits(decisions, now=now)
     return admitted
 
@@ -133,7 +135,7 @@ def tell_waits(decisions: Sequence[Decision], *, now: datetime) -> None:
     changed = {
         d.run.id: (d.why.code[:24], d.why.text)
         for d in decisions
-        if isinstance(d, Wait) and d.run.told != d.why.code[:24]
+        if isinstance(d, Wait) and not d.run.frozen and d.run.told != d.why.code[:24]
     }
     runs.note_waits(changed, now=now)
 

@@ -13,13 +13,11 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, surroundings
+from scheduling import hot_reads, surroundings, suspended_runs
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
-    HeldRun,
     NodeView,
-    Occupied,
     QueueClass,
     Resources,
     Snapshot,
@@ -50,19 +48,16 @@ def read_snapshot(
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     found = _waiting(now, mode, per_class)
-    if not found:  # nothing to decide: what nodes hold does not matter
+    rests = suspended_runs.waiting(now)
+    if not found and not rests:  # nothing to decide: what nodes hold does not matter
         return Snapshot({}, (), (), (), slots, mode)
-    waiting = tuple(c for c, _ in found)
+    waiting = (*(c for c, _ in found), *rests)
     most_urgent = max(c.priority for c in waiting)
     snapshot = Snapshot(
         nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
-        occupied=tuple(
-            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5]))
-            for r in hot_reads.occupied()
-        ),
-        preemptible=tuple(
-            HeldRun(r[0], r[1], r[2], Resources(*r[3:]))
-            for r in (hot_reads.preemptible(most_urgent) if preemption else ())
+        occupied=suspended_runs.occupied(),
+        preemptible=(
+            suspended_runs.preemptible(most_urgent, now=now) if preemption else ()
         ),
         waiting=waiting,
         slots=slots,
@@ -75,13 +70,14 @@ def read_snapshot(
 
 
 def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
-    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open = row
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, is_up = row
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
         environments=frozenset(environments),
         id=pk,
         open=is_open,
+        up=is_up,
     )
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from scheduling.planner.explain import Blocked, explain
 from scheduling.planner.ledger import Ledger
-from scheduling.planner.preemption import cheapest_victims
+from scheduling.planner.preemption import Victim, cheapest_victims, expect
 from scheduling.planner.snapshot import (
     Grant,
-    HeldRun,
     QueueClass,
     Snapshot,
     WaitingRun,
@@ -33,11 +32,19 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Preempt:
-    """Ask the victims to stop so that `run` can start when they have gone."""
+    """Ask the victims to yield, each in its way, so that `run` can start then."""
 
     run: WaitingRun
     node: str
-    victims: tuple[HeldRun, ...]
+    victims: tuple[Victim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Let a frozen run go on: its CPU and its slot are there again."""
+
+    run: WaitingRun
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Wait:
     why: Blocked
 
 
-Decision = Admit | Preempt | Wait
+Decision = Admit | Preempt | Thaw | Wait
 
 
 def plan(snapshot: Snapshot) -> list[Decision]:
@@ -65,7 +72,7 @@ def plan(snapshot: Snapshot) -> list[Decision]:
             continue
         decision = _decide(run, queue_class, ledger)
         decisions.append(decision)
-        if not isinstance(decision, Admit):
+        if not isinstance(decision, Admit | Thaw):
             closed.add(queue_class.name)
     return decisions
 
@@ -74,15 +81,17 @@ def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decisio
     node = ledger.node_with_room(queue_class)
     if node is not None:
         grant = ledger.take(node, queue_class)
+        if run.frozen:
+            return Thaw(run, node)
         return Admit(run, node, ledger.nodes[node].id, grant)
     coming = ledger.node_with_room_coming(queue_class)
     if coming is not None:
         ledger.reserve(coming, queue_class.need)
-        why = Blocked("yielding", f"waiting for other runs on {coming} to stop")
+        why = Blocked("yielding", f"waiting for other runs on {coming} to yield")
         return Wait(queue_class.name, run, why)
     if (found := cheapest_victims(ledger, queue_class)) is not None:
         node, victims = found
-        ledger.expect(node, victims)
+        expect(ledger, victims)
         ledger.reserve(node, queue_class.need)
         return Preempt(run, node, victims)
     return Wait(queue_class.name, run, explain(queue_class, ledger))

@@ -7,7 +7,7 @@ just as for memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from scheduling.planner import devices, ports
 from scheduling.planner.snapshot import (
@@ -71,7 +71,7 @@ class Ledger:
         return [
             node.name
             for node in self.nodes.values()
-            if node.open
+            if (node.up if wanted.frozen else node.open)
             and wanted.environment in node.environments
             and wanted.pinned_node in ("", node.name)
         ]
@@ -142,10 +142,10 @@ class Ledger:
             held = self.gpus_coming[node]
             held.update(devices.choose(self.devices_of(node), held, need.gpus) or ())
 
-    def expect(self, node: str, victims: Iterable[HeldRun]) -> None:
-        """These will go: their room is on its way."""
-        for victim in victims:
-            self.victims.remove(victim)
-            self.coming[victim.node] += victim.need
-            self.gpus_coming[victim.node].subtract(victim.devices)
-            self.slots_coming += 1
+    def expect(self, yielding: HeldRun, gain: Resources, *, devices: bool) -> None:
+        """This one yields: the room is on its way."""
+        self.victims.remove(yielding)
+        self.coming[yielding.node] += gain
+        if devices:
+            self.gpus_coming[yielding.node].subtract(yielding.devices)
+        self.slots_coming += yielding.slots

@@ -97,6 +97,7 @@ class NodeView:
     open: bool = True  # False: down, cordoned or draining; takes nothing further
     devices: tuple[Device, ...] = ()  # read when a waiting run wants one
     taken: Mapping[int, str] = field(default_factory=dict)  # port -> by whom; as above
+    up: bool = True  # what is frozen on it can go on, open or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,17 @@ class Occupied:
 
 @dataclass(frozen=True, slots=True)
 class HeldRun:
-    """A run that occupies a node and may be asked to yield to a more urgent one."""
+    """A run that occupies a node and may be asked to yield to a more urgent one.
+    `need` is what it holds now: a frozen one holds no CPU."""
 
     id: int
     node: str
     priority: int
     need: Resources
     devices: tuple[str, ...] = ()
+    rungs: frozenset[int] = frozenset({4})  # how it can yield, see planner.rungs
+    slots: int = 1  # 0: it is frozen
+    ran_s: float = 0.0  # work that is lost when it is stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class WaitingRun:
     due_at: datetime
     priority: int
     told: str = ""  # the reason code it was last told
+    frozen: bool = False  # it is there already and waits for its CPU to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,11 @@ class QueueClass:
     unmet: Mapping[str, Unmet] = field(default_factory=dict)  # node -> why not there
     ports: tuple[PortWant, ...] = ()
     needy: bool = False  # its node looks once more before it starts
+
+    @property
+    def frozen(self) -> bool:
+        """One run that was frozen and could go on."""
+        return self.first[0].frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from django.utils.timezone import now
 
 from scheduling import agent_scheduler
 from scheduling.models import Run
-from scheduling.planner.admission import Admit, Decision, Preempt
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw
 
 
 class Command(BaseCommand):
@@ -29,6 +29,9 @@ def said(decision: Decision) -> str:
         case Admit(node=node):
             return f"starts on {node}"
         case Preempt(node=node, victims=victims):
-            return f"asks {len(victims)} less urgent runs on {node} to stop"
+            ways = ", ".join(sorted({v.rung.word for v in victims}))
+            return f"asks {len(victims)} less urgent runs on {node} to yield: {ways}"
+        case Thaw(node=node):
+            return f"goes on, on {node}"
         case _:
             return f"waits: {decision.why.text}"
