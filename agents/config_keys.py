@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import gpus
+from agents import config_balance, gpus
+from agents.config_balance import Power, Rebalance
 from agents.config_readers import (
     boolean,
     durations,
@@ -44,6 +45,7 @@ from agents.config_sections import (
 )
 from agents.config_values import (
     address,
+    is_host,
     is_label,
     port_range,
     web_address,
@@ -89,6 +91,8 @@ class SchedulerConfig:
     security: Security = field(default_factory=Security)
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    power: Power = field(default_factory=Power)
+    rebalance: Rebalance = field(default_factory=Rebalance)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -171,10 +175,6 @@ YES_NO = "true or false"
 DAY_S = 86_400.0
 
 
-def is_host(name: str) -> bool:
-    return 0 < len(name) <= 253 and name.isascii() and name.isprintable()
-
-
 def bound(name: str, *, least: int = 4096) -> Key:
     """A key that bounds bytes."""
     said = f"an amount from {least} bytes to 1PB, such as 16GiB"
@@ -190,6 +190,7 @@ def table(*keys: Key) -> dict[str, Key]:
 
 
 KEYS: Mapping[str, Key] = table(
+    *(Key(*row) for row in config_balance.ROWS),
     Key(
         "max_concurrent_agents",
         "max_concurrent_agents",

@@ -103,6 +103,9 @@ class Node(models.Model):
     yields = models.JSONField(  # environment -> how its runs can yield while they live
         default=dict, db_default={}
     )
+    balance = models.JSONField(  # what it runs short of, see scheduling.balancing
+        default=dict, db_default={}
+    )
 
     class Meta:
         ordering = ["name"]

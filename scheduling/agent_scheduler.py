@@ -19,6 +19,7 @@ from django.db import transaction
 from agents import live_config, sealing
 from scheduling import (
     agent_control,
+    balancing,
     firing,
     grants,
     hot_reads,
@@ -147,6 +148,7 @@ def housekeep(token: int, *, now: datetime) -> None:
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
+    balancing.rebalance(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

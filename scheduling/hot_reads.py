@@ -81,15 +81,22 @@ def alarms(now: datetime) -> Alarms:
 
 NODES = f"""
 SELECT name, id, cpu_millis, memory_bytes, gpus, environments,
-       state = 'up' AND NOT cordoned AND NOT draining, state = 'up'
+       state = 'up' AND NOT cordoned AND NOT draining, state = 'up',
+       balance
 FROM {NODE} ORDER BY name
 """
 
 
 def nodes() -> list[tuple[Any, ...]]:
-    """(name, id, cpu_millis, memory_bytes, gpus, environments, open, up) of each."""
+    """(name, id, CPU, memory, gpus, environments, open, up, balance) of each."""
     return [
-        (*row[:5], orjson.loads(row[5]), bool(row[6]), bool(row[7]))
+        (
+            *row[:5],
+            orjson.loads(row[5]),
+            bool(row[6]),
+            bool(row[7]),
+            orjson.loads(row[8]),
+        )
         for row in rows(NODES)
     ]
 

@@ -223,6 +223,7 @@ class Run(models.Model):
     frozen_s = models.FloatField(default=0.0, db_default=0.0)  # in all, before that
     reclaimed_bytes = models.BigIntegerField(null=True)  # measured; None: not tried
     rung = models.CharField(max_length=10, blank=True, default="", db_default="")
+    slowed_millis = models.PositiveIntegerField(null=True)  # CPU it may use for now
 
     class Meta:
         constraints = [

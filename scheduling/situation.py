@@ -92,6 +92,7 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "gpus": node.gpus,
         "devices": node.devices,
         "yields": node.yields,
+        "short_of": node.balance.get("troubles", {}),
         "address": node.address,
         "slots": slots,
         "used": {part: used.get(part) or 0 for part in parts},

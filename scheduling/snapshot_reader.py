@@ -6,7 +6,8 @@ are read, so a tick costs the same with a thousand waiting as with a hundred tho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from scheduling.planner.snapshot import (
     QueueClass,
     Resources,
     Snapshot,
+    Unmet,
     WaitingRun,
 )
 
@@ -53,8 +55,9 @@ def read_snapshot(
         return Snapshot({}, (), (), (), slots, mode)
     waiting = (*(c for c, _ in found), *rests)
     most_urgent = max(c.priority for c in waiting)
+    nodes = hot_reads.nodes()
     snapshot = Snapshot(
-        nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
+        nodes={row[0]: _node(row, memory_fraction) for row in nodes},
         occupied=suspended_runs.occupied(),
         preemptible=(
             suspended_runs.preemptible(most_urgent, now=now) if preemption else ()
@@ -65,12 +68,27 @@ def read_snapshot(
     )
     needy = {c.name: version for c, version in found if MARK in c.name}
     if needy or any(c.need.gpus for c in waiting):
-        return surroundings.seen_by(snapshot, needy)
-    return snapshot
+        snapshot = surroundings.seen_by(snapshot, needy)
+    held = {row[0]: row[-1] for row in nodes if row[-1].get("held")}
+    return _holding(snapshot, held) if held else snapshot
+
+
+def _holding(snapshot: Snapshot, held: Mapping[str, Any]) -> Snapshot:
+    """Nodes that run short take none of the least important, see balancing."""
+
+    def waits(c: QueueClass) -> QueueClass:
+        no = {
+            name: Unmet("held", told["held"])
+            for name, told in held.items()
+            if c.priority <= told["touches"]
+        }
+        return replace(c, unmet={**c.unmet, **no}) if no else c
+
+    return replace(snapshot, waiting=tuple(map(waits, snapshot.waiting)))
 
 
 def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
-    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, is_up = row
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, is_up, _ = row
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),

@@ -65,13 +65,13 @@ def _held(
         node,
         priority,
         Resources(cpu, memory, gpus),
-        rungs=_rungs(S(state), wish, can.get(env, {}), spec, tried=bool(row[12])),
+        rungs=rungs_of(S(state), wish, can.get(env, {}), spec, tried=bool(row[12])),
         slots=slots,
         ran_s=(now - started_at).total_seconds() if started_at else 0.0,
     )
 
 
-def _rungs(
+def rungs_of(
     state: RunState,
     wish: str,
     can: Mapping[str, Any],

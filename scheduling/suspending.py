@@ -9,20 +9,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 
-from agents.executors.base import BadSpec, Executor, ExecutorError
-from scheduling import live_runs, wishes
+from agents.executors.base import BadSpec, Executor, ExecutorError, Limits
+from scheduling import hot_reads, launch, live_runs, wishes
 from scheduling.models import Run
 from scheduling.run_state import RunState
-from scheduling.wishes import FREEZE, RECLAIM, THAW
+from scheduling.wishes import FREEZE, RECLAIM, SLOW, THAW
 
 log = logging.getLogger(__name__)
+WISHES = (FREEZE, RECLAIM, THAW, SLOW)
 S = RunState
 Find = Callable[[str], Executor | None]
+
+
+def limits_of(run: Run) -> Limits:
+    """Its own, with the CPU it is let have for now."""
+    (spec,) = hot_reads.specs({run.version_id}).values()
+    own = launch.limits(spec)
+    return (
+        own if run.slowed_millis is None else replace(own, cpu_millis=run.slowed_millis)
+    )
 
 
 class Suspender:
@@ -41,7 +52,7 @@ class Suspender:
     def look(self) -> int:
         """Carry out every wish; how many there were."""
         self.adopt()
-        wanted = self.mine().filter(wish__in=(FREEZE, RECLAIM, THAW))
+        wanted = self.mine().filter(wish__in=WISHES)
         wanted = wanted.filter(state__in=(S.RUNNING, S.SUSPENDED)).order_by("id")
         found = list(wanted)
         for run in found:
@@ -84,6 +95,9 @@ class Suspender:
         if run.wish == THAW:
             executor.thaw(run.uid)
             return {}
+        if run.wish == SLOW:
+            executor.relimit(run.uid, limits_of(run))
+            return {}
         executor.freeze(run.uid)
         if run.wish == FREEZE:
             return {}
@@ -106,7 +120,7 @@ class Suspender:
     def put_right(self, executor: Executor, run: Run) -> None:
         """The wish changed while we were at it: as its row says it now."""
         now = self.mine().filter(pk=run.pk).first()
-        if now is None or now.wish in (FREEZE, RECLAIM, THAW):
+        if now is None or now.wish in WISHES:
             return  # over, or the next look does what is wished now
         if now.state == S.RUNNING:
             executor.thaw(run.uid)

@@ -23,6 +23,7 @@ from scheduling.run_state import RunState
 
 S = RunState
 FREEZE, RECLAIM, THAW, CHECKPOINT = "freeze", "reclaim", "thaw", "checkpoint"
+SLOW = "slow"  # to live with `slowed_millis` of CPU, or with its own again
 REFUSED = "refused"  # its node could not freeze it: nobody asks again
 SCHEDULER, OPERATOR, REBALANCING = "scheduler", "operator", "rebalance"
 LONGEST_REASON = 300  # the column's width
@@ -46,7 +47,9 @@ def freeze(
     if run.state == S.SUSPENDED and not reclaim:
         want = ""
     rung = RECLAIM if reclaim else FREEZE
-    asked = {"wish": want, "suspended_by": by, "rung": rung}
+    asked = {"wish": want, "suspended_by": by}
+    if by != OPERATOR:
+        asked["rung"] = rung
     _ask(run, {**asked, "suspended_reason": reason[:LONGEST_REASON]})
     _tell(run, f"run.{FREEZE}_asked", actor, now, rung=rung, reason=reason, by=by)
 
@@ -65,6 +68,19 @@ def thaw(run: Run, *, actor: str, now: datetime, reason: str = "") -> None:
         raise NotAllowedNow(f"the run is {run.state}; only a frozen one is thawed")
     _tell(run, "run.thaw_asked", actor, now, reason=reason)
     runs.wake_on_commit("thaw")
+
+
+@transaction.atomic
+def slow(
+    run: Run, millis: int | None, *, reason: str, actor: str, now: datetime
+) -> None:
+    """Let a running program use only so much CPU; None: as much as its agent says.
+    Raises NotAllowedNow, ChangedMeanwhile."""
+    if run.state != S.RUNNING or run.wish not in ("", REFUSED, SLOW):
+        raise NotAllowedNow(f"the run is {run.state}; only a running one is slowed")
+    _ask(run, {"wish": SLOW, "slowed_millis": millis})
+    kind = "run.slowed" if millis else "run.unslowed"
+    _tell(run, kind, actor, now, reason=reason, cpu_millis=millis)
 
 
 def admit_thaw(run_id: int, token: int, *, actor: str, now: datetime) -> bool:
@@ -100,6 +116,8 @@ def carried_out(
     if run is None or run.wish != wish:
         return False
     state = S(run.state)
+    if wish == SLOW:
+        return bool(Run.objects.filter(pk=run_id).update(wish=""))
     if wish == THAW:
         return _goes_on(run, actor, now)
     if state == S.RUNNING:
@@ -139,7 +157,10 @@ def _goes_on(run: Run, actor: str, now: datetime) -> bool:
 def refused(run_id: int, token: int, why: str, *, actor: str, now: datetime) -> None:
     """Its node could not: the ladder goes on with the next rung."""
     run = _locked(run_id, token)
-    if run is None or run.wish not in (FREEZE, RECLAIM):
+    if run is None or run.wish not in (FREEZE, RECLAIM, SLOW):
+        return
+    if run.wish == SLOW:
+        Run.objects.filter(pk=run_id).update(wish="", slowed_millis=None)
         return
     if run.state == S.SUSPENDED:  # frozen it is, its memory stays
         Run.objects.filter(pk=run_id).update(wish="", reclaimed_bytes=0)
