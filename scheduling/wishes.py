@@ -42,7 +42,8 @@ def freeze(
     if run.state not in (S.RUNNING, S.SUSPENDED):
         raise NotAllowedNow(f"the run is {run.state}; only a running one is frozen")
     if not can.get("freeze"):
-        raise NotAllowedNow(f"it cannot be frozen: {can.get('why', {}).get('freeze')}")
+        why = can.get("why", {}).get("freeze") or "its node has not said how"
+        raise NotAllowedNow(f"it cannot be frozen: {why}")
     want = RECLAIM if reclaim else FREEZE
     if run.state == S.SUSPENDED and not reclaim:
         want = ""

@@ -11,10 +11,21 @@ from agents import live_config
 from agents.executors.base import BadSpec, LaunchSpec
 from agents.executors.fake import FakeExecutor
 from agents.models import Event, Node
-from scheduling import agent_scheduler, launch, lease, nodes, runs, situation, wishes
+from scheduling import (
+    agent_scheduler,
+    launch,
+    lease,
+    nodes,
+    runs,
+    situation,
+    suspended_runs,
+    wishes,
+)
 from scheduling.models import Phase, Run
+from scheduling.planner.snapshot import Resources
 from scheduling.run_folders import work_name
 from scheduling.run_state import RunState as S
+from scheduling.supervisor import Supervisor
 from scheduling.suspending import Suspender
 from tests.conftest import NOON
 from tests.db.test_runs import HOLDER, end, kinds, start
@@ -113,6 +124,27 @@ def test_a_run_is_frozen_its_cpu_given_away_and_it_goes_on_when_there_is_room(
     assert not machine.is_frozen(low)
     run = fresh(low)
     assert (run.state, run.frozen_s, run.suspended_at) == (S.RUNNING, 10.0, None)
+
+
+def test_nobody_else_is_asked_while_one_yields(
+    make_agent: Any, node: Node, machine: Machine
+) -> None:
+    agent = make_agent("stops", cpu=1, memory="3GB", priority="low")
+    both = [start(runs.request_run(agent, actor="t", now=NOON), node) for _ in "ab"]
+    urgent = make_agent("urgent", cpu=1, memory="3GB", priority="critical")
+    runs.request_run(urgent, actor="t", now=NOON)
+    for _ in range(3):
+        tick()
+    assert sorted(fresh(run).state for run in both) == [S.RUNNING, S.STOPPING]
+
+
+def test_of_a_run_that_is_being_frozen_the_memory_is_not_on_its_way(
+    low: Run, urgent: Run
+) -> None:
+    tick()
+    by_yielding = {held.yielding: held.need for held in suspended_runs.occupied()}
+    assert by_yielding[True] == Resources(cpu_millis=2000)
+    assert by_yielding[False] == Resources(memory_bytes=low.memory_bytes)
 
 
 def test_no_run_is_thawed_within_two_seconds(low: Run, machine: Machine) -> None:
@@ -231,6 +263,22 @@ def test_a_run_with_a_checkpoint_is_stopped_only_once_it_has_saved(
     assert again.pinned_node == node  # where its work is
     tick()
     assert fresh(wanted).state == S.ADMITTED
+
+
+def test_its_node_passes_the_stop_on_only_then(
+    make_agent: Any, saver: Run, machine: Machine, tmp_path: Any
+) -> None:
+    machine.runs(saver, tmp_path)
+    machine.fake.environments = ("subprocess",)
+    supervisor = Supervisor("n1", machine.fake, lambda: (), lambda _: None)
+    agent = make_agent("urgent", cpu=1, memory="6GB", priority="critical")
+    runs.request_run(agent, actor="t", now=NOON)
+    tick()
+    supervisor.stop_pending()
+    assert saver.uid in machine.fake.held
+    wishes.saved(saver.pk)
+    supervisor.stop_pending()
+    assert saver.uid not in machine.fake.held
 
 
 def test_the_next_attempt_finds_what_the_last_one_saved(saver: Run, node: Node) -> None:
