@@ -78,8 +78,9 @@ class Balance:
 
     @property
     def held(self) -> str:
-        """Why the least important are not admitted; "" if they are."""
-        return next((why for why in self.troubles.values()), "")
+        """Why the least important are not admitted; "" if they are. For want of CPU
+        they are: what is short then is shared, and they get the smaller part."""
+        return next((w for cause, w in self.troubles.items() if cause != "cpu"), "")
 
 
 def decide(

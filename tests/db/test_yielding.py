@@ -223,7 +223,7 @@ def test_a_frozen_program_that_had_ended_just_before_has_succeeded(
 
 
 def test_reclaimed_memory_counts_as_free_only_as_measured(
-    make_agent: Any, low: Run, machine: Machine, node: Node
+    make_agent: Any, low: Run, machine: Machine, node: Node, operator: Any
 ) -> None:
     can = {"subprocess": {"freeze": True, "reclaim": True, "why": {}}}
     Node.objects.update(yields=can, memory_bytes=low.memory_bytes + 10**6)
@@ -235,6 +235,8 @@ def test_reclaimed_memory_counts_as_free_only_as_measured(
     assert fresh(low).wish == "reclaim"
     machine.suspender.look()
     assert fresh(low).reclaimed_bytes == 30 * 10**6
+    told = operator.get(f"/api/v1/runs/{low.uid}/").json()
+    assert (told["rung"], told["reclaimed_bytes"]) == ("reclaim", 30 * 10**6)
     tick()
     assert fresh(wanted).state == S.QUEUED  # 30 MB were given, 64 are needed
     assert fresh(low).state == S.STOPPING  # so the ladder goes on

@@ -79,6 +79,7 @@ def test_for_cpu_the_least_important_get_slower_before_they_stand_still() -> Non
     assert done(look(busy, *slower)) == [(2, "slow")]
     all_slow = tuple(replace(r, slowed=True) for r in runs)
     assert done(look(busy, *all_slow)) == [(1, "freeze")]
+    assert look(busy, *runs).held == ""
 
 
 def test_nobody_yields_cpu_where_nobody_more_important_would_gain_by_it() -> None:
