@@ -22,6 +22,8 @@ from agents import (
     gpus,
 )
 from agents.config_queue import QUEUE_KEYS, Queue
+from agents import config_balance, gpus
+from agents.config_balance import Power, Rebalance
 from agents.config_readers import (
     boolean,
     durations,
@@ -53,6 +55,7 @@ from agents.config_sections import (
 )
 from agents.config_values import (
     address,
+    is_host,
     is_label,
     port_range,
     web_address,
@@ -104,6 +107,8 @@ class SchedulerConfig:
     limits: tuple[config_limits.Limit, ...] = ()
     queue: Queue = field(default_factory=Queue)
     placement: Placement = field(default_factory=Placement)
+    power: Power = field(default_factory=Power)
+    rebalance: Rebalance = field(default_factory=Rebalance)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -184,10 +189,6 @@ YES_NO = "true or false"
 DAY_S = 86_400.0
 
 
-def is_host(name: str) -> bool:
-    return 0 < len(name) <= 253 and name.isascii() and name.isprintable()
-
-
 def bound(name: str, *, least: int = 4096) -> Key:
     """A key that bounds bytes."""
     said = f"an amount from {least} bytes to 1PB, such as 16GiB"
@@ -205,6 +206,7 @@ def table(*keys: Key) -> dict[str, Key]:
 KEYS: Mapping[str, Key] = table(
     *(Key(*row) for row in config_place.ROWS),
     *config_events.keys(Key),
+    *(Key(*row) for row in config_balance.ROWS),
     Key(
         "max_concurrent_agents",
         "max_concurrent_agents",

@@ -102,6 +102,12 @@ class Node(models.Model):
     boot_id = models.CharField(max_length=64, blank=True)
     version = models.CharField(max_length=40, blank=True)
     environments_missing = models.JSONField(default=dict)  # name -> why not, for people
+    yields = models.JSONField(  # environment -> how its runs can yield while they live
+        default=dict, db_default={}
+    )
+    balance = models.JSONField(  # what it runs short of, see scheduling.balancing
+        default=dict, db_default={}
+    )
 
     class Meta:
         ordering = ["name"]

@@ -132,6 +132,8 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/hold/": acts("operator"),
     f"{API}runs/{{}}/release/": acts("operator"),
     f"{API}runs/{{}}/boost/": acts("operator"),
+    f"{API}runs/{{}}/freeze/": acts("operator"),
+    f"{API}runs/{{}}/thaw/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/log-lines/": reads(),

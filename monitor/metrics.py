@@ -61,6 +61,7 @@ METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "From a program's start to its end.",
         ("exec_env",),
     ),
+    "kos_preemptions": (COUNTER, "Ended runs that made room, by how.", ("rung",)),
     "kos_run_cpu_seconds": (COUNTER, "CPU time that ended runs used.", ()),
     "kos_agent_crashes": (COUNTER, "Runs that failed or were lost.", ("agent",)),
     "kos_agent_restarts": (COUNTER, "Runs after a first attempt.", ("agent",)),

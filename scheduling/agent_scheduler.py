@@ -21,6 +21,7 @@ from agents.config_keys import SchedulerConfig
 from scheduling import (
     agent_control,
     backfills,
+    balancing,
     firing,
     gang_starts,
     grants,
@@ -41,6 +42,7 @@ from scheduling.planner.admission import (
     Admit,
     Decision,
     Preempt,
+    Thaw,
     Wait,
     overtakes,
     plan,
@@ -83,6 +85,8 @@ def tick(token: int, *, now: datetime, per_class: int) -> int:
     for decision in decisions:
         if isinstance(decision, Preempt):
             preempting.preempt(decision, token=token, now=now)
+        elif isinstance(decision, Thaw):
+            admitted += preempting.thaw(decision, token=token, now=now)
     limiting.carry_out(decisions, token=token, now=now)
     limiting.opening.note(decisions)
     tell_waits(decisions, now=now)
@@ -169,7 +173,7 @@ def tell_waits(decisions: Sequence[Decision], *, now: datetime) -> None:
     changed = {
         d.run.id: (d.why.code[:24], d.why.text)
         for d in decisions
-        if isinstance(d, Wait) and d.run.told != d.why.code[:24]
+        if isinstance(d, Wait) and not d.run.frozen and d.run.told != d.why.code[:24]
     }
     runs.note_waits(changed, now=now)
 
@@ -185,6 +189,7 @@ def housekeep(token: int, *, now: datetime) -> None:
     graph_runs.repair(now=now)
     backfills.repair(now=now)
     limiting.marking.keep_up(now=now)
+    balancing.rebalance(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

@@ -33,6 +33,7 @@ FILTERS = {
     "root": "root_uid",
     "parent": "parent__uid",
 }
+TOLD_OF_ONE = ("result", "params", "devices", "ports", "rung", "reclaimed_bytes")
 SIGNALS = {s.name for s in signals.Signals} - {"SIGSTOP", "SIGCONT"}
 
 
@@ -46,12 +47,14 @@ def find(uid: str) -> Run:
 
 def told(uid: str, status: int = 200) -> HttpResponse:
     """The run as it is now, with its result, its parameters and what it was given."""
-    columns = (*queries.RUN_COLUMNS, "result", "params", "devices", "ports")
+    columns = (*queries.RUN_COLUMNS, *TOLD_OF_ONE)
     row = Run.objects.values(*columns).get(uid=uid)
     body = {
         **queries.run_row(row),
         "result": row["result"],
         "params": row["params"],
+        "rung": row["rung"] or None,
+        "reclaimed_bytes": row["reclaimed_bytes"],
         "phases": phases.of_run(uid),
         "deliveries": deliveries.of_run(uid),
         "devices": row["devices"] or [],

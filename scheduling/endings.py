@@ -32,6 +32,7 @@ from scheduling import (
     result_bus,
     runs,
     tellings,
+    wishes,
 )
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
@@ -232,7 +233,7 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     if not wanting:
         return
     rows = Run.objects.select_related(
-        "agent__current", "version", "occurrence", "schedule", "pinned_node"
+        "agent__current", "version", "occurrence", "schedule", "pinned_node", "node"
     ).in_bulk([c.run.id for c in wanting])
     clear_up(rows.values())
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
@@ -283,6 +284,8 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
     changed = {"attempt": decision.attempt, "why": decision.why}
     if agent.kind == "persistent":
         changed["version"] = agent.current
+    if close.to == S.PREEMPTED and run.rung == wishes.CHECKPOINT:
+        changed["pinned_node"] = run.node  # where its saved work is
     return runs.again(run, actor="scheduler", at=decision.at, **changed)
 
 

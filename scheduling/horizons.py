@@ -90,9 +90,10 @@ def _end(
 ) -> End:
     agent, version, timeout_s, params, node, cpu, memory, gpus, devices, state, at = row
     bandwidth = spec.get("bandwidth_bps") or 0
+    rests = state == "suspended"
     return End(
         node=node,
-        need=Resources(cpu, memory, gpus, bandwidth),
+        need=Resources(0 if rests else cpu, memory, gpus, bandwidth),
         ends_at=_ends_at(
             state,
             cast(datetime, as_instant(at)),
@@ -102,6 +103,7 @@ def _end(
         ),
         devices=tuple(loaded(devices) or ()),
         yielding=state == "stopping",
+        slots=0 if rests else 1,
     )
 
 

@@ -244,6 +244,19 @@ class Run(models.Model):
     # what it was given with its node
     devices = models.JSONField(null=True)  # ids of GPUs
     ports = models.JSONField(null=True)  # name -> port on the node
+    # when it yields to others while it lives, see scheduling.wishes
+    wish = models.CharField(max_length=10, blank=True, default="", db_default="")
+    suspended_at = models.DateTimeField(null=True)  # frozen since
+    suspended_by = models.CharField(
+        max_length=10, blank=True, default="", db_default=""
+    )
+    suspended_reason = models.CharField(
+        max_length=300, blank=True, default="", db_default=""
+    )
+    frozen_s = models.FloatField(default=0.0, db_default=0.0)  # in all, before that
+    reclaimed_bytes = models.BigIntegerField(null=True)  # measured; None: not tried
+    rung = models.CharField(max_length=10, blank=True, default="", db_default="")
+    slowed_millis = models.PositiveIntegerField(null=True)  # CPU it may use for now
 
     class Meta:
         constraints = [

@@ -38,6 +38,7 @@ from scheduling.environments import Environments
 from scheduling.health import Health
 from scheduling.hook_runs import HookRuns
 from scheduling.supervisor import utc_now
+from scheduling.suspending import Suspender
 
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
@@ -69,7 +70,10 @@ class NodeProcess:
             name, executors, self.hooks.under_way, self.hooks.begin
         )
         self.hooks.programs = self.here
+        self.suspender = Suspender(name, self.here.of.get, utc_now)
+        self.wished = asyncio.Event()
         self.checks = node_checks.NodeChecks(name)
+        self.freezer = ThreadPoolExecutor(1, thread_name_prefix="freezer")
         self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
         self.files = file_events.FileWatch(name)
         self.look_around = asyncio.Event()
@@ -87,7 +91,8 @@ class NodeProcess:
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
-        self.checker.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.checker, self.freezer):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.checks.stop()
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
@@ -123,7 +128,7 @@ class NodeProcess:
             self.loop.create_task(self.forever(part))
             for part in (
                 *(self.listen, self.beat, self.look, self.check, self.watch),
-                *(self.go_through_hooks, self.health.turn),
+                *(self.go_through_hooks, self.health.turn, self.suspend),
             )
         ]
         ended = asyncio.gather(*self.parts, return_exceptions=True)
@@ -162,13 +167,18 @@ class NodeProcess:
                 if message["channel"].decode() == nodes.EVERY_NODE:
                     self.look_around.set()
                     continue
+                if message["data"] == b"wish":
+                    self.wished.set()
+                    continue
                 await self.in_thread(partial(self.heard, message["data"]))
 
     def heard(self, message: bytes) -> None:
-        """ "stop" (look for runs to stop) or "signal <uid> <number>"."""
+        """ "stop" (look for runs to stop), "checkpoint" or "signal <uid> <number>"."""
         match message.decode(errors="replace").split():
             case ["signal", uid, number] if number.isascii() and number.isdecimal():
                 self.here.signal(uid, int(number))
+            case ["checkpoint"]:
+                self.hooks.look_soon()
             case _:
                 self.here.stop_pending()
                 self.hooks.cancel_unwanted()
@@ -215,6 +225,22 @@ class NodeProcess:
     def watch_once(self) -> None:
         try:
             self.files.look(now=utc_now(), clock=time.monotonic())
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
+
+    async def suspend(self) -> None:
+        """Freeze, reclaim and thaw what is to be: when told, and at each heartbeat. In
+        a thread of its own: memory is written out as slowly as the disk is."""
+        self.wished.clear()
+        await self.loop.run_in_executor(self.freezer, self.suspend_once)
+        with suppress(TimeoutError):
+            left_s = await self.in_thread(heartbeat_s)
+            await asyncio.wait_for(self.wished.wait(), left_s)
+
+    def suspend_once(self) -> None:
+        try:
+            self.suspender.look()
         except DatabaseError:
             close_old_connections()  # this thread's own
             raise

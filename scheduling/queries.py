@@ -109,6 +109,7 @@ RUN_COLUMNS = (
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
     *("ready_at", "progress", "status_text", "queue_class", "gang"),
+    *("suspended_at", "suspended_reason", "frozen_s", "slowed_millis"),
 )
 
 
@@ -121,6 +122,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         *("started_at", "ended_at"),
         *("cpu_seconds", "peak_memory_bytes", "requested_by", "state_since"),
         *("progress", "status_text"),
+        *("suspended_at", "suspended_reason", "frozen_s", "slowed_millis"),
     )
     return {
         **{name: row[name] for name in plain},

@@ -303,6 +303,7 @@ def stop(
     reason: str = "",
     stop_as: RunState = S.CANCELLED,
     grace_s: float | None = None,
+    **also_set: Any,
 ) -> Run:
     """Ask the run to end: at once if nothing of it has begun, else through STOPPING.
 
@@ -331,6 +332,7 @@ def stop(
             reason=why,
             stop_as=stop_as,
             stop_grace_s=grace,
+            **also_set,
         )
         tell_node_on_commit(run.node)
     return run

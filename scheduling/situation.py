@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
 
 from agents import live_config
 from agents.errors import NotFound
@@ -15,7 +16,7 @@ from agents.http import iso
 from agents.models import Agent, Node
 from scheduling import lease, live_runs, queries
 from scheduling.models import Run
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw, Wait
 
 STATES = ("running", "sleeping", "queued", "crashed", "rebooting", "disabled")
 
@@ -54,11 +55,13 @@ def one_node(name: str) -> dict[str, Any]:
 
 def _used() -> dict[int, dict[str, Any]]:
     held = live_runs.began().filter(node__isnull=False).order_by().values("node_id")
+    rests = Q(suspended_at__isnull=False) & ~Q(wish="thaw")  # its CPU is others'
     sums = held.annotate(
-        cpu_millis=Sum("cpu_millis"),
-        memory_bytes=Sum("memory_bytes"),
+        cpu_millis=Sum("cpu_millis", filter=~rests),
+        memory_bytes=Sum("memory_bytes")
+        - Sum(Coalesce("reclaimed_bytes", 0), filter=rests, default=0),
         gpus=Sum("gpus"),
-        slots=Count("id"),
+        slots=Count("id", filter=~rests),
     )
     return {row["node_id"]: dict(row) for row in sums}
 
@@ -80,6 +83,8 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "memory_bytes": node.memory_bytes,
         "gpus": node.gpus,
         "devices": node.devices,
+        "yields": node.yields,
+        "short_of": node.balance.get("troubles", {}),
         "address": node.address,
         "slots": slots,
         "used": {part: used.get(part) or 0 for part in parts},
@@ -109,7 +114,9 @@ def _decision(decision: Decision, names: dict[int, dict[str, str]]) -> dict[str,
         case Admit(node=node):
             return {"do": "admit", **run, "node": node}
         case Preempt(node=node, victims=victims):
-            stop = [names.get(v.id, {}) for v in victims]
+            stop = [{**names.get(v.id, {}), "rung": v.rung.word} for v in victims]
             return {"do": "preempt", **run, "node": node, "victims": stop}
+        case Thaw(node=node):
+            return {"do": "thaw", **run, "node": node}
         case Wait(why=why):
             return {"do": "wait", **run, "code": why.code, "reason": why.text}

@@ -6,23 +6,31 @@ are read, so a tick costs the same with a thousand waiting as with a hundred tho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import gangs, hot_reads, limiting, lines, measured, surroundings
+from scheduling import (
+    gangs,
+    hot_reads,
+    limiting,
+    lines,
+    measured,
+    surroundings,
+    suspended_runs,
+)
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
-    HeldRun,
     NodeView,
-    Occupied,
     QueueClass,
     Resources,
     Snapshot,
+    Unmet,
     WaitingRun,
 )
 from scheduling.queue_marks import RANKED
@@ -59,23 +67,28 @@ def read_snapshot(
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
     found = _waiting(now, mode, per_class)
-    if not found:  # nothing to decide: what nodes hold does not matter
+    rests = suspended_runs.waiting(now)
+    if not found and not rests:  # nothing to decide: what nodes hold does not matter
         return Snapshot({}, (), (), (), slots, mode, now=now, ageing=ageing)
-    waiting = tuple(c for c, _ in found)
+    waiting = (*(c for c, _ in found), *rests)
     most_urgent = max(c.priority for c in waiting)
-    held = hot_reads.occupied(now - measured.GROWN_AFTER)
-    young = measured.young_of(held)
+    holding = hot_reads.occupied(now - measured.GROWN_AFTER)
+    young = measured.young_of(holding)
+    nodes = hot_reads.nodes()
+
+    def standing(row: Sequence[Any]) -> int:
+        return _standing(row, mode, now, ageing)
+
     snapshot = Snapshot(
         nodes={
             row[0]: _node(row, memory_fraction, young.get(row[0], 0), now)
-            for row in hot_reads.nodes()
+            for row in nodes
         },
-        occupied=tuple(
-            Occupied(r[0], Resources(*r[1:4]), r[4], yielding=bool(r[5])) for r in held
-        ),
-        preemptible=tuple(
-            HeldRun(r[0], r[1], _standing(r, mode, now, ageing), Resources(*r[3:6]))
-            for r in (hot_reads.preemptible(most_urgent) if preemption else ())
+        occupied=suspended_runs.occupied(holding),
+        preemptible=(
+            suspended_runs.preemptible(most_urgent, now=now, standing=standing)
+            if preemption
+            else ()
         ),
         waiting=waiting,
         slots=slots,
@@ -88,14 +101,30 @@ def read_snapshot(
         snapshot = limiting.seen_by(snapshot, marked, now)
     needy = {c.name: version for c, version in found if MARK in c.name}
     if needy or any(c.need.gpus for c in waiting):
-        return surroundings.seen_by(snapshot, needy)
-    return snapshot
+        snapshot = surroundings.seen_by(snapshot, needy)
+    held = {row[0]: row[-1] for row in nodes if row[-1].get("held")}
+    return _holding(snapshot, held) if held else snapshot
+
+
+def _holding(snapshot: Snapshot, held: Mapping[str, Any]) -> Snapshot:
+    """Nodes that run short take none of the least important, see balancing."""
+
+    def waits(c: QueueClass) -> QueueClass:
+        no = {
+            name: Unmet("held", told["held"])
+            for name, told in held.items()
+            if c.priority <= told["touches"]
+        }
+        return replace(c, unmet={**c.unmet, **no}) if no else c
+
+    return replace(snapshot, waiting=tuple(map(waits, snapshot.waiting)))
 
 
 def _standing(row: Sequence[Any], mode: str, now: datetime, ageing: Ageing) -> int:
     """The priority a run holds its place with: at first the one its wait has earned,
-    or whom it went before would have it stop at once."""
-    own, admitted_at, came_at = row[2], as_instant(row[6]), as_instant(row[7])
+    or whom it went before would have it stop at once. `row`: of hot_reads.preemptible.
+    """
+    own, admitted_at, came_at = row[2], as_instant(row[-2]), as_instant(row[-1])
     if mode != "priority" or ageing == NO_AGEING or not admitted_at or not came_at:
         return int(own)
     if (now - admitted_at).total_seconds() > KEEPS_PLACE_S:
@@ -107,7 +136,8 @@ def _standing(row: Sequence[Any], mode: str, now: datetime, ageing: Ageing) -> i
 def _node(
     row: Sequence[Any], memory_fraction: float, young: int, now: datetime
 ) -> NodeView:
-    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, taints, usage = row
+    name, pk, cpu_millis, memory_bytes, gpus, environments, is_open, is_up = row[:8]
+    taints, usage = row[8:10]
     return NodeView(
         name=name,
         capacity=Resources(cpu_millis, int(memory_bytes * memory_fraction), gpus),
@@ -116,6 +146,7 @@ def _node(
         open=is_open,
         taints=tuple(taints),
         measured=measured.of(usage, memory_fraction, young, now) if usage else None,
+        up=is_up,
     )
 
 

@@ -16,11 +16,10 @@ from scheduling.planner import backfill, gangs
 from scheduling.planner.backfill import Reservation
 from scheduling.planner.explain import Blocked, explain
 from scheduling.planner.ledger import Ledger
-from scheduling.planner.preemption import cheapest_victims
+from scheduling.planner.preemption import Victim, cheapest_victims, expect
 from scheduling.planner.snapshot import (
     End,
     Grant,
-    HeldRun,
     QueueClass,
     Snapshot,
     WaitingRun,
@@ -38,11 +37,19 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Preempt:
-    """Ask the victims to stop so that `run` can start when they have gone."""
+    """Ask the victims to yield, each in its way, so that `run` can start then."""
 
     run: WaitingRun
     node: str
-    victims: tuple[HeldRun, ...]
+    victims: tuple[Victim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Let a frozen run go on: its CPU and its slot are there again."""
+
+    run: WaitingRun
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Wait:
     why: Blocked
 
 
-Decision = Admit | Preempt | Wait
+Decision = Admit | Preempt | Thaw | Wait
 RESERVED = "reserved"
 
 
@@ -77,7 +84,7 @@ def written(snapshot: Snapshot) -> tuple[list[Decision], Planning]:
         if queue_class.name in closed:
             continue
         for decision in planning.decide(run, queue_class):
-            if isinstance(decision, Admit):
+            if isinstance(decision, Admit | Thaw):
                 decisions.append(decision)
                 continue
             if not (run.gang or is_reserved(decision)):
@@ -149,12 +156,12 @@ class Planning:
             if not permits(coming):
                 return Wait(name, run, self.why_reserved())
             ledger.reserve(coming, queue_class.need)
-            why = Blocked("yielding", f"waiting for other runs on {coming} to stop")
+            why = Blocked("yielding", f"waiting for other runs on {coming} to yield")
             return Wait(name, run, why)
         found = cheapest_victims(ledger, queue_class)
         if found is not None and permits(found[0]):
             node, victims = found
-            ledger.expect(node, victims)
+            expect(ledger, victims)
             ledger.reserve(node, queue_class.need)
             return Preempt(run, node, victims)
         return Wait(name, run, explain(queue_class, ledger))
@@ -178,7 +185,9 @@ class Planning:
         self.keep_room(members, queue_class, why)
         return [Wait(queue_class.name, members[0], why)]
 
-    def admit(self, run: WaitingRun, queue_class: QueueClass, node: str) -> Admit:
+    def admit(
+        self, run: WaitingRun, queue_class: QueueClass, node: str
+    ) -> Admit | Thaw:
         grant = self.ledger.take(node, queue_class, run.id)
         if self.horizon is not None:
             length = self.horizon.lengths.get(run.id)
@@ -187,6 +196,8 @@ class Planning:
             self.ends.append(End(node, queue_class.need, ends_at, devices))
         if self.reserved is not None:
             self.reserved.note(run, queue_class, node)
+        if run.frozen:
+            return Thaw(run, node)
         return Admit(run, node, self.ledger.nodes[node].id, grant)
 
     def keep_room(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from scheduling.planner import devices, ports, wishes
@@ -144,7 +144,7 @@ class Ledger:
         return [
             node.name
             for node in self.nodes.values()
-            if node.open
+            if (node.up if wanted.frozen else node.open)
             and wanted.environment in node.environments
             and wanted.pinned_node in ("", node.name)
         ]
@@ -217,8 +217,8 @@ class Ledger:
 
     def release(self, end: End) -> None:
         """It is over: its room is there again."""
-        self.slots += 1
-        self.slots_coming += not end.yielding
+        self.slots += end.slots
+        self.slots_coming += 0 if end.yielding else end.slots
         if end.node not in self.free:
             return
         self.free[end.node] += end.need
@@ -254,10 +254,10 @@ class Ledger:
             held = self.gpus_coming[node]
             held.update(devices.choose(self.devices_of(node), held, need.gpus) or ())
 
-    def expect(self, node: str, victims: Iterable[HeldRun]) -> None:
-        """These will go: their room is on its way."""
-        for victim in victims:
-            self.victims.remove(victim)
-            self.coming[victim.node] += victim.need
-            self.gpus_coming[victim.node].subtract(victim.devices)
-            self.slots_coming += 1
+    def expect(self, yielding: HeldRun, gain: Resources, *, devices: bool) -> None:
+        """This one yields: the room is on its way."""
+        self.victims.remove(yielding)
+        self.coming[yielding.node] += gain
+        if devices:
+            self.gpus_coming[yielding.node].subtract(yielding.devices)
+        self.slots_coming += yielding.slots

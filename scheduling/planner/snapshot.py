@@ -129,6 +129,7 @@ class NodeView:
     taints: tuple[str, ...] = ()  # only runs that tolerate them may come
     measured: Measured | None = None  # None: nobody measures it, or not lately
     here: Mapping[str, int] = field(default_factory=dict)  # what its runs are called
+    up: bool = True  # what is frozen on it can go on, open or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +144,17 @@ class Occupied:
 
 @dataclass(frozen=True, slots=True)
 class HeldRun:
-    """A run that occupies a node and may be asked to yield to a more urgent one."""
+    """A run that occupies a node and may be asked to yield to a more urgent one.
+    `need` is what it holds now: a frozen one holds no CPU."""
 
     id: int
     node: str
     priority: int
     need: Resources
     devices: tuple[str, ...] = ()
+    rungs: frozenset[int] = frozenset({4})  # how it can yield, see planner.rungs
+    slots: int = 1  # 0: it is frozen
+    ran_s: float = 0.0  # work that is lost when it is stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ class WaitingRun:
     rates: tuple[str, ...] = ()  # buckets that its start is taken from
     front: bool = False  # put before all others by hand
     gang: str = ""  # those of one gang start together or not at all
+    frozen: bool = False  # it is there already and waits for its CPU to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,11 @@ class QueueClass:
     rates: tuple[str, ...] = ()  # names of buckets its starts are taken from
     wishes: Wishes = NO_WISHES
 
+    @property
+    def frozen(self) -> bool:
+        """One run that was frozen and could go on."""
+        return self.first[0].frozen
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -192,6 +203,7 @@ class End:
     ends_at: datetime | None  # None: nobody knows
     devices: tuple[str, ...] = ()
     yielding: bool = False
+    slots: int = 1  # none, where it is frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ def test_a_tick_of_plain_runs_asks_nothing_more(
     make_agent: Any, node: Node, django_assert_num_queries: Any
 ) -> None:
     queued(make_agent("plain"))
-    with django_assert_num_queries(5):  # classes, heads, nodes, held, victims
+    with django_assert_num_queries(6):  # classes, heads, frozen, nodes, held, victims
         snapshot_reader.read_snapshot(
             now=NOON,
             slots=10,

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from scheduling import agent_scheduler, why
 from scheduling.models import Run
-from scheduling.planner.admission import Admit, Decision, Preempt
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw
 
 EXPLAINED = 25  # of those that wait; each is tried with the planner
 
@@ -38,7 +38,10 @@ def said(decision: Decision) -> str:
         case Admit(node=node):
             return f"starts on {node}"
         case Preempt(node=node, victims=victims):
-            return f"asks {len(victims)} less urgent runs on {node} to stop"
+            ways = ", ".join(sorted({v.rung.word for v in victims}))
+            return f"asks {len(victims)} less urgent runs on {node} to yield: {ways}"
+        case Thaw(node=node):
+            return f"goes on, on {node}"
         case _:
             return f"waits: {decision.why.text}"
 
