@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agents import (
+    config_balance,
     config_events,
     config_limits,
     config_mqtt,
@@ -21,9 +22,8 @@ from agents import (
     config_placement,
     gpus,
 )
-from agents.config_queue import QUEUE_KEYS, Queue
-from agents import config_balance, gpus
 from agents.config_balance import Power, Rebalance
+from agents.config_queue import QUEUE_KEYS, Queue
 from agents.config_readers import (
     boolean,
     durations,

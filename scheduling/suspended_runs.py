@@ -29,8 +29,9 @@ S = RunState
 
 
 def occupied(holding: Sequence[Sequence[Any]]) -> tuple[Occupied, ...]:
-    """What hot_reads.occupied gave, for the planner. Of runs that are being frozen the CPU and the slot are on their way, and the
-    memory only where it is to be reclaimed."""
+    """What hot_reads.occupied gave, for the planner. Of runs that are being frozen the
+    CPU and the slot are on their way, and the memory only where it is to be
+    reclaimed."""
     found = list[Occupied]()
     for node, cpu, memory, gpus, slots, going, _ in holding:
         need = Resources(int(cpu), int(memory), int(gpus))

@@ -18,7 +18,7 @@ from agents.http import wrong
 from agents.quantities import QuantityError, parse_cpu, parse_memory, shown
 from scheduling import agent_scheduler
 from scheduling.models import Run
-from scheduling.planner.admission import Admit, Decision, Preempt
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw
 from scheduling.planner.snapshot import NodeView, QueueClass, Snapshot
 
 FIELDS = ("config", "nodes")
@@ -171,7 +171,7 @@ def _fates(
     found: dict[int, Fate] = {}
     for c in snapshot.waiting:
         mine = [decided[run.id] for run in c.first if run.id in decided]
-        held = [fate for fate in mine if fate.do != "admit"]
+        held = [fate for fate in mine if fate.do not in ("admit", "thaw")]
         for run in c.first:
             behind = replace(held[0], do="wait", node=None) if held else None
             fate = decided.get(run.id, behind)
@@ -183,6 +183,8 @@ def _fates(
 def _fate(decision: Decision) -> Fate:
     if isinstance(decision, Admit):
         return Fate("admit", decision.node)
+    if isinstance(decision, Thaw):
+        return Fate("thaw", decision.node)
     if isinstance(decision, Preempt):
         return Fate("preempt", decision.node)
     return Fate("wait", None, decision.why.code, decision.why.text)
@@ -190,7 +192,7 @@ def _fate(decision: Decision) -> Fate:
 
 def _counted(fates: Mapping[int, Fate]) -> dict[str, int]:
     counts = Counter(fate.do for fate in fates.values())
-    return {do: counts[do] for do in ("admit", "preempt", "wait")}
+    return {do: counts[do] for do in ("admit", "thaw", "preempt", "wait")}
 
 
 def _names(ids: Sequence[int]) -> dict[int, dict[str, str]]:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduling', '0006_triggered'),
+        ("scheduling", "0012_placement"),
     ]
 
     operations = [
