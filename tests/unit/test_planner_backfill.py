@@ -66,6 +66,15 @@ def test_room_beside_the_head_is_anybodys() -> None:
     assert (small.run.id, small.node) == (2, "n2")
 
 
+def test_room_beside_the_head_is_given_once() -> None:
+    waiting = [line("big", cpu(3), runs=(1,)), line("small", cpu(1), runs=(2, 3))]
+    holding = [HeldRun(90, "n1", 4, cpu(2))]
+    horizon = Horizon(NOON, (ending("n1", cpu(2), 10),), {})
+    four = [node("n1", cpu(4, 8))]
+    found = snap(waiting, holding, nodes=four, preemption=False)
+    assert admitted(plan(replace(found, horizon=horizon))) == [2]
+
+
 def test_what_never_ends_reserves_nothing() -> None:
     snapshot = blocked_head(None, cpu(1), ends=((1, None),))
     assert admitted(plan(snapshot)) == [2]
