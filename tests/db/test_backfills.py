@@ -104,7 +104,7 @@ def test_an_instant_that_ran_meanwhile_is_passed(hourly) -> None:
     first = begin(hourly)
     second = begin(hourly, concurrency=9)
     assert len(live()) == 6
-    for run in live():
+    for run in reversed(live()):
         end(run)
     backfills.repair(now=NOON)
     first.refresh_from_db()
