@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -67,7 +67,7 @@ ORDERS: Mapping[str, Key] = {"fifo": _fifo, "lifo": _lifo, "priority": _priority
 
 def order(
     mode: str,
-    lines: Iterable[Sequence[W]],
+    lines: Iterable[Iterable[W]],
     *,
     now: datetime | None = None,
     ageing: Ageing = NO_AGEING,

@@ -8,8 +8,9 @@ still holds it until it has really stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from scheduling.planner.explain import Blocked, explain
 from scheduling.planner.ledger import Ledger
@@ -60,7 +61,7 @@ def plan(snapshot: Snapshot) -> list[Decision]:
     class_of = {run.id: c for c in snapshot.waiting for run in c.first}
     closed: set[str] = set()
     decisions: list[Decision] = []
-    for run in in_order(snapshot):
+    for run in in_order(snapshot, closed):
         queue_class = class_of[run.id]
         if queue_class.name in closed:
             continue
@@ -71,10 +72,17 @@ def plan(snapshot: Snapshot) -> list[Decision]:
     return decisions
 
 
-def in_order(snapshot: Snapshot) -> Iterator[WaitingRun]:
-    """The shown waiting runs as the queue's mode takes them."""
-    lines = [c.first for c in snapshot.waiting]
+def in_order(
+    snapshot: Snapshot, closed: Container[str] = frozenset()
+) -> Iterator[WaitingRun]:
+    """The shown waiting runs as the queue's mode takes them. A class that is in
+    `closed` by the time its next would come is left at once."""
+    lines = [_until_closed(c, closed) for c in snapshot.waiting]
     return order(snapshot.mode, lines, now=snapshot.now, ageing=snapshot.ageing)
+
+
+def _until_closed(line: QueueClass, closed: Container[str]) -> Iterator[WaitingRun]:
+    return takewhile(lambda _: line.name not in closed, line.first)
 
 
 def _decide(run: WaitingRun, queue_class: QueueClass, ledger: Ledger) -> Decision:
