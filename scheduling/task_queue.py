@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -79,7 +79,7 @@ ORDERS: Mapping[str, Key] = {
 
 def order(
     mode: str,
-    lines: Iterable[Sequence[W]],
+    lines: Iterable[Iterable[W]],
     *,
     now: datetime | None = None,
     ageing: Ageing = NO_AGEING,

@@ -9,8 +9,9 @@ waits for room has it reserved, see backfill.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from scheduling.planner import backfill, gangs
 from scheduling.planner.backfill import Reservation
@@ -79,7 +80,7 @@ def written(snapshot: Snapshot) -> tuple[list[Decision], Planning]:
     closed: set[str] = set()
     waits: set[str] = set()  # classes of which one was told to wait, open or closed
     decisions: list[Decision] = []
-    for run in in_order(snapshot):
+    for run in in_order(snapshot, closed):
         queue_class = class_of[run.id]
         if queue_class.name in closed:
             continue
@@ -95,10 +96,17 @@ def written(snapshot: Snapshot) -> tuple[list[Decision], Planning]:
     return decisions, planning
 
 
-def in_order(snapshot: Snapshot) -> Iterator[WaitingRun]:
-    """The shown waiting runs as the queue's mode takes them."""
-    lines = [c.first for c in snapshot.waiting]
+def in_order(
+    snapshot: Snapshot, closed: Container[str] = frozenset()
+) -> Iterator[WaitingRun]:
+    """The shown waiting runs as the queue's mode takes them. A class that is in
+    `closed` by the time its next would come is left at once."""
+    lines = [_until_closed(c, closed) for c in snapshot.waiting]
     return order(snapshot.mode, lines, now=snapshot.now, ageing=snapshot.ageing)
+
+
+def _until_closed(line: QueueClass, closed: Container[str]) -> Iterator[WaitingRun]:
+    return takewhile(lambda _: line.name not in closed, line.first)
 
 
 def is_reserved(decision: Decision) -> bool:

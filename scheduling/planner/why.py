@@ -8,7 +8,7 @@ an answer is never a guess.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scheduling.planner.admission import Decision, Preempt, Wait, in_order, plan
 from scheduling.planner.changes import Case, Change
@@ -169,7 +169,7 @@ def _on(name: str, line: QueueClass, ledger: Ledger) -> Iterator[Obstacle]:
     if name in line.unmet:
         blocker = Blocker("requirement", line.unmet[name].text, name)
         yield Obstacle(blocker, Change("requirement", node=name))
-    elif (bar := ledger.bar(name, line)) is not None:
+    if (bar := ledger.bar(name, replace(line, unmet={}))) is not None:
         blocker = Blocker("ports", bar.text, name)
         yield Obstacle(blocker, Change("ports", node=name))
     yield from _room(name, line.need, ledger)
@@ -190,7 +190,7 @@ def _room(name: str, need: Resources, ledger: Ledger) -> Iterator[Obstacle]:
         text = f"{name} {verb} {_said(kind, min(have, all_of_it))} of the "
         text += f"{_said(kind, wants)} it needs"
         blocker = Blocker(kind, text, name, need=wants, have=have, short_by=short)
-        missing = wants - getattr(free, column) if kind != "gpu" else short
+        missing = max(wants - getattr(free, column), short)
         amount = Resources(**{column: missing})
         way = "stop" if wants <= all_of_it else "capacity"
         yield Obstacle(blocker, Change(way, node=name, amount=amount))

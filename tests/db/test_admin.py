@@ -170,6 +170,9 @@ def test_a_retired_agent_is_shown_but_not_edited(admin, agent) -> None:
 def test_runs_and_schedules_have_their_actions(admin, a_bit_of_everything) -> None:
     run, schedule = a_bit_of_everything, a_bit_of_everything.agent.schedules.get()
     runs_page = page("scheduling_run_changelist")
+    assert "1 held" in act(admin, runs_page, "hold", run)
+    assert "1 boosted" in act(admin, runs_page, "boost", run)
+    assert "1 released" in act(admin, runs_page, "release", run)
     assert "1 stopped" in act(admin, runs_page, "stop", run)
     assert "1 queued again" in act(admin, runs_page, "retry", run)
     schedules_page = page("scheduling_schedule_changelist")

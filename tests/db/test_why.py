@@ -327,7 +327,7 @@ def test_a_proposed_change_carried_out_over_the_api_starts_the_run(
     assert starts(run)
 
 
-# --- occurrences ------------------------------------------------------------------------
+# --- occurrences --------------------------------------------------------------------
 
 
 def occurrence(schedule, state: str, reason: str, **also) -> str:

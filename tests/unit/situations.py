@@ -79,7 +79,8 @@ def live_on(random: Random, nodes: list[NodeView]) -> list[Live]:
     live = []
     free = {n.name: n.capacity for n in nodes}
     used = {n.name: Counter[str]() for n in nodes}
-    for number in range(random.choice((0, 1, 3, 6, 12)) if nodes else 0):
+    yields = random.choice((0, 0.3, 0.6))
+    for number in range(random.choice((0, 1, 3, 6, 12, 24)) if nodes else 0):
         node, need = random.choice(nodes), need_of(random)
         unused = [d.id for d in devices_of(node) if used[node.name][d.id] < d.share]
         if free[node.name].lacks(need) or len(unused) < need.gpus:
@@ -87,9 +88,11 @@ def live_on(random: Random, nodes: list[NodeView]) -> list[Live]:
         chosen = tuple(unused[: need.gpus])
         free[node.name] -= need
         used[node.name].update(chosen)
-        held = HeldRun(number + 1, node.name, random.randint(0, 4), need, chosen)
+        held = HeldRun(
+            number + 1, node.name, random.choice((0, 0, 1, 1, 2, 3, 4)), need, chosen
+        )
         ends_at = NOON + timedelta(seconds=random.randint(1, 3000))
-        live.append(Live(held, random.random() < 0.15, ends_at))
+        live.append(Live(held, random.random() < yields, ends_at))
     return live
 
 
