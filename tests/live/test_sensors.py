@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.sensors import play
 from tests.live.broker import Mosquitto, running_broker
 from tests.live.harness import Product, running_product
 from tests.waiting import wait_for
@@ -211,3 +212,20 @@ def test_messages_that_are_no_values_are_counted(
     told = product.get("sensors/meter/")
     assert told["value"] == 1.5
     assert told["last_error"]
+
+
+def test_a_flood_of_messages_fires_every_edge_once_in_flat_memory(
+    tmp_path: Path, report: Any
+) -> None:
+    got = play(tmp_path, seconds=10, rate=1000)
+    assert got.sent >= 9_900
+    assert len(got.fired) == len(got.edges)
+    for sent, came in zip(got.edges, got.fired, strict=True):
+        assert -0.05 < came - sent < 0.5, "each edge fired, and none of them twice"
+    assert abs(len(got.held) - got.held_due) <= 1, (len(got.held), got.held_due)
+    assert got.rejected == 0
+    assert got.received >= got.sent
+    assert got.growth_mb < 8, got.memory_mb
+    report(
+        f"sensors: {len(got.fired)} of {len(got.edges)} edges of {got.sent} messages"
+    )
