@@ -30,7 +30,7 @@ class Readings(TabularInline):
         """The newest ones of the sensor that is shown."""
         rows: QuerySet[Reading] = super().get_queryset(request)
         match = request.resolver_match
-        sensor_id = None if match is None else match.kwargs.get("object_id")
+        sensor_id = "0" if match is None else str(match.kwargs.get("object_id", 0))
         ids = rows.filter(sensor_id=sensor_id).order_by("-id").values_list("id")
         return rows.filter(id__in=[pk for (pk,) in ids[:SHOWN]])
 

@@ -68,7 +68,9 @@ class Watch:
         self.when = cel.program(self.condition.when, kinds)
         again = self.condition.reset_when
         self.reset = None if again is None else cel.program(again, kinds)
-        self.references = rules.all_references(self.condition)
+        self.machine = self.condition.machine
+        named = {r.variable: r for r in rules.all_references(self.condition)}
+        self.references = tuple(named.values())
         self.sensors = rules.names_of(self.condition, "sensors")
         self.ticks = any(
             r.root != "sensors" or r.field == "age" for r in self.references
@@ -207,8 +209,10 @@ class Engine:
             level = watch.when.level(known)
             if watch.reset is not None:
                 reset = watch.reset.level(known).value is True
+        if level.value is not None and is_calm(watch, level.value, reset):
+            return
         state, outcome = advance(
-            watch.condition.machine,
+            watch.machine,
             watch.state,
             level.value,
             now,
@@ -292,6 +296,16 @@ class Engine:
         self.dirty |= taken.states.keys() & self.watches.keys()
 
 
+def is_calm(watch: Watch, level: bool, reset: bool | None) -> bool:
+    """Nothing can follow: it is as it was, and neither holds nor comes to be armed."""
+    state = watch.state
+    if state.level is not level or state.true_since is not None or watch.waits:
+        return False
+    if level and watch.condition.mode == "level":
+        return False
+    return state.armed or not (reset if reset is not None else not level)
+
+
 def firing(
     watch: Watch, fired: Fired, known: Mapping[str, Any], now: datetime
 ) -> Firing:
@@ -315,7 +329,7 @@ def firing(
 def kept(watch: Watch, now: datetime) -> dict[str, Any]:
     """The state as the schedule's row keeps it, and as the API shows it."""
     state = watch.state
-    cooling = cooling_until(watch.condition.machine, state, now)
+    cooling = cooling_until(watch.machine, state, now)
     return {
         "rule": watch.given.mark,
         "level": state.level,

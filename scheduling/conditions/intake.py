@@ -18,6 +18,7 @@ from scheduling.conditions.engine import Engine
 from scheduling.sensor_values import LEAST, Came, Unfit, Value
 
 ROUTES_KEPT = 10_000
+READINGS_A_WRITE = 25  # of one sensor; of a flood the newest are history enough
 
 
 @dataclass(slots=True)
@@ -217,7 +218,8 @@ class Intake:
     def _news(self, sensor_id: int) -> News:
         news = self.news.get(sensor_id)
         if news is None:
-            readings: deque[tuple[datetime, Value, bool]] = deque(maxlen=self.keep)
+            most = min(self.keep, READINGS_A_WRITE)
+            readings: deque[tuple[datetime, Value, bool]] = deque(maxlen=most)
             news = self.news[sensor_id] = News(readings=readings)
         return news
 

@@ -68,13 +68,7 @@ class Reference:
     field: str  # "" for a sensor's value
     start: int
     end: int
-
-    @property
-    def variable(self) -> str:
-        """As CEL knows it: sensors.x.age, runs.queued; agents and nodes are maps."""
-        if self.root in ("agents", "nodes"):
-            return self.root
-        return ".".join(part for part in (self.root, self.name, self.field) if part)
+    variable: str  # as CEL knows it: sensors.x.age, runs.queued; agents is a map
 
     @property
     def label(self) -> str:
@@ -119,14 +113,16 @@ def references(expression: str) -> tuple[Reference, ...]:
 
 
 def _reference(match: re.Match[str]) -> Reference | None:
-    span_ = match.span()
-    if match["sensor"] is not None:
-        return Reference("sensors", match["sensor"], match["part"] or "", *span_)
-    if match["root"] is not None:
-        root = cast(Root, match["root"])
-        return Reference(root, match["name"], match["field"], *span_)
-    if match["plain"] is not None:
-        return Reference(cast(Root, match["plain"]), "", match["word"], *span_)
+    if (sensor := match["sensor"]) is not None:
+        part = match["part"] or ""
+        variable = f"sensors.{sensor}.{part}" if part else f"sensors.{sensor}"
+        return Reference("sensors", sensor, part, *match.span(), variable)
+    if (root := match["root"]) is not None:
+        named = cast(Root, root)
+        return Reference(named, match["name"], match["field"], *match.span(), root)
+    if (plain := match["plain"]) is not None:
+        variable = f"{plain}.{match['word']}"
+        return Reference(cast(Root, plain), "", match["word"], *match.span(), variable)
     return None
 
 

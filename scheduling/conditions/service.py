@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ TURN_S = 1.0  # definitions and facts are looked at this often
 WRITE_S = 0.25  # values wait at most this long to be written
 GATHER_S = 0.02  # firings that come at once are written together
 ERROR_PAUSE_S = 1.0
+SWITCH_S = 0.0005  # messages do not wait for the thread that writes
 
 
 def utc_now() -> datetime:
@@ -72,10 +74,13 @@ class Service:
     async def run(self) -> None:
         """Until told to stop, or until there is nothing to watch."""
         listener = asyncio.create_task(self.listen())
+        usual_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         try:
             while not self.stopping.is_set():
                 await self.turn()
         finally:
+            sys.setswitchinterval(usual_s)
             listener.cancel()
             await self.end()
 

@@ -178,11 +178,11 @@ def _write_news(news: dict[int, News], keep: int) -> None:
         if one.at is not None:
             row.value, row.previous, row.at = one.value, one.previous, one.at
             row.retained = one.retained
+        row.save(update_fields=NEWS_COLUMNS)
         readings += [
             Reading(sensor_id=pk, at=at, value=value, retained=retained)
             for at, value, retained in one.readings
         ]
-    Sensor.objects.bulk_update(rows.values(), NEWS_COLUMNS, batch_size=100)
     Reading.objects.bulk_create(readings, batch_size=100)
     every = max(1, keep // 10)  # the table may be that much longer than it should be
     for pk, row in rows.items():

@@ -5,10 +5,13 @@ once, with their hold and cool-down, over restarts of the broker and of the work
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.sensors import COOLDOWN_S, play
 from tests.live.broker import Mosquitto, running_broker
 from tests.live.harness import Product, running_product
 from tests.waiting import wait_for
@@ -210,3 +213,21 @@ def test_messages_that_are_no_values_are_counted(
     told = product.get("sensors/meter/")
     assert told["value"] == 1.5
     assert told["last_error"]
+
+
+def test_a_flood_of_messages_fires_every_edge_once_in_flat_memory(
+    tmp_path: Path, report: Any
+) -> None:
+    got = play(tmp_path, seconds=10, rate=1000)
+    assert got.sent >= 9_900
+    assert len(got.fired) == len(got.edges), "each edge fired, none of them twice"
+    for sent, came in zip(got.edges, got.fired, strict=True):
+        assert came > sent - 0.05, "and none before it came"
+    assert 1 <= len(got.held) <= got.held_due + 1, (len(got.held), got.held_due)
+    assert all(b - a >= COOLDOWN_S for a, b in pairwise(got.held))
+    assert got.rejected == 0
+    assert got.received >= got.sent
+    assert got.growth_mb < 8, got.memory_mb
+    report(
+        f"sensors: {len(got.fired)} of {len(got.edges)} edges of {got.sent} messages"
+    )
