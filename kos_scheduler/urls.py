@@ -14,6 +14,7 @@ import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.timeline_api
+import scheduling.window_api
 from kos_scheduler import admin_api, hook_door, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
@@ -29,6 +30,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,
     *scheduling.hooks_api.routes,
+    *scheduling.window_api.routes,
     *hook_door.routes,
     *monitor.api.routes,
     *log_api.routes,

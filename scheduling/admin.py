@@ -21,6 +21,7 @@ from scheduling import (
     runs,
     schedules,
     webhook_admin,  # noqa: F401 - registers them
+    window_admin,  # noqa: F401 - registers them
 )
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them

@@ -30,6 +30,7 @@ from scheduling import (
     run_events,
     runs,
     sweeping,
+    windows,
 )
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
 from scheduling.rq import queues
@@ -147,6 +148,7 @@ def housekeep(token: int, *, now: datetime) -> None:
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
     run_events.catch_up(now=now)
+    windows.drain_nodes(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

@@ -358,4 +358,7 @@ class Lease(models.Model):
         return f"{self.name}: {self.holder}"
 
 
-from scheduling import webhook_models  # noqa: E402, F401 - registers them
+from scheduling import (  # noqa: E402 - registers them
+    webhook_models,  # noqa: F401
+    window_models,  # noqa: F401
+)

@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, hot_reads, live_runs
+from scheduling import crash_loops, hot_reads, live_runs, window_bars
 from scheduling.models import Run, Schedule
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
 
@@ -112,6 +112,8 @@ def why(run: Run, *, now: datetime) -> dict[str, Any]:
         said = f"{run.reason}; " if run.reason else ""
         text = f"{said}due at {iso(run.due_at)}"
         return _answer(text, [{"code": "not_due", "text": text}], None, run.due_at)
+    if bar := window_bars.bar_on(run.agent_id, run.priority, now):
+        return _answer(bar.text, [{"code": bar.code, "text": bar.text}], None)
     ahead = Run.objects.filter(
         state=S.QUEUED,
         queue_class=run.queue_class,

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from agents.requirements import MARK
-from scheduling import hot_reads, surroundings
+from scheduling import hot_reads, surroundings, window_bars
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -25,6 +25,7 @@ from scheduling.planner.snapshot import (
     Snapshot,
     WaitingRun,
 )
+from scheduling.window_bars import Bar
 
 MAX_CLASSES = 500  # distinct needs a tick looks at; more than any real fleet has
 SKIP_SCAN = """
@@ -49,11 +50,13 @@ def read_snapshot(
     per_class: int,
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
-    found = _waiting(now, mode, per_class)
-    if not found:  # nothing to decide: what nodes hold does not matter
+    bars = window_bars.bars(now)
+    found = _waiting(now, mode, per_class, bars)
+    held = _held_back(now, mode, bars)
+    if not found and not held:  # nothing to decide: what nodes hold does not matter
         return Snapshot({}, (), (), (), slots, mode)
     waiting = tuple(c for c, _ in found)
-    most_urgent = max(c.priority for c in waiting)
+    most_urgent = max((c.priority for c in waiting), default=0)
     snapshot = Snapshot(
         nodes={row[0]: _node(row, memory_fraction) for row in hot_reads.nodes()},
         occupied=tuple(
@@ -70,7 +73,9 @@ def read_snapshot(
     )
     needy = {c.name: version for c, version in found if MARK in c.name}
     if needy or any(c.need.gpus for c in waiting):
-        return surroundings.seen_by(snapshot, needy)
+        snapshot = surroundings.seen_by(snapshot, needy)
+    if held or window_bars.kept():
+        return window_bars.on(snapshot, held, now)
     return snapshot
 
 
@@ -85,12 +90,28 @@ def _node(row: Sequence[Any], memory_fraction: float) -> NodeView:
     )
 
 
-def _waiting(now: datetime, mode: str, per_class: int) -> list[tuple[QueueClass, int]]:
+def _waiting(
+    now: datetime, mode: str, per_class: int, bars: Sequence[Bar]
+) -> list[tuple[QueueClass, int]]:
     """Each class with the version of its first run."""
     found = []
+    free = "".join(f" AND NOT {bar.sql('r')}" for bar in bars)
     for name in class_names():
-        if rows := _first_of(name, now, mode, per_class):
+        if rows := _first_of(name, now, mode, per_class, free):
             found.append((_class(name, rows), rows[0][-1]))
+    return found
+
+
+def _held_back(
+    now: datetime, mode: str, bars: Sequence[Bar]
+) -> list[tuple[QueueClass, Bar]]:
+    """The first run of each class that a window holds back, to tell it why."""
+    found = []
+    for number, bar in enumerate(bars):
+        others = "".join(f" AND NOT {one.sql('r')}" for one in bars[:number])
+        for name in class_names():
+            if rows := _first_of(name, now, mode, 1, f" AND {bar.sql('r')}{others}"):
+                found.append((_class(f"{name} {bar.code}", rows), bar))
     return found
 
 
@@ -101,7 +122,7 @@ def class_names() -> list[str]:
 
 
 def _first_of(
-    name: str, now: datetime, mode: str, per_class: int
+    name: str, now: datetime, mode: str, per_class: int, only: str = ""
 ) -> Sequence[tuple[Any, ...]]:
     newest = " DESC" if mode == "lifo" else ""
     run = Run._meta.db_table
@@ -110,7 +131,7 @@ def _first_of(
             "SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis, "
             "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
-            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
+            f"WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s{only} "
             f"ORDER BY r.due_at{newest}, r.id{newest} LIMIT %s",
             [name, database_instant(now), per_class],
         )
