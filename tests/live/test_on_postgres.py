@@ -19,6 +19,7 @@ SERVICES = ("runs", "firing", "moves", "schedules", "registry", "registry_api")
 SERVICES += ("timeline", "audit", "metrics", "prepared", "previews", "feasibility")
 SERVICES += ("apply", "import_crontab", "places", "result_bus")
 SERVICES += ("results", "secrets", "artefacts")
+SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
 
 
 class Server:
