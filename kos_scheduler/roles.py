@@ -88,6 +88,9 @@ RULES: dict[str, Rule] = {
     f"{API}conditions/test/": acts("viewer"),
     # occurrences
     f"{API}schedules/{{}}/fire/": acts("editor"),
+    # windows of time in which nothing may start
+    f"{API}windows/": reads(POST="editor"),
+    f"{API}windows/{{}}/": reads(PATCH="editor", DELETE="editor"),
     # webhooks that come in: the signature is the proof
     f"{API}hooks/": reads("editor", POST="admin"),
     f"{API}hooks/{{}}/": acts(ANYONE),

@@ -21,6 +21,7 @@ import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.sensor_api
 import scheduling.timeline_api
+import scheduling.window_api
 import scheduling.yield_api
 from kos_scheduler import admin_api, hook_door, views
 from kos_scheduler.roles import PAGES
@@ -44,6 +45,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
     *scheduling.hooks_api.routes,
+    *scheduling.window_api.routes,
     *hook_door.routes,
     *scheduling.yield_api.routes,
     *monitor.api.routes,

@@ -25,6 +25,7 @@ from scheduling import (
     schedules,
     sensor_admin,  # noqa: F401 - registers them
     webhook_admin,  # noqa: F401 - registers them
+    window_admin,  # noqa: F401 - registers them
 )
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
 from scheduling.queue_admin import QueueActions

@@ -37,6 +37,7 @@ from scheduling import (
     run_events,
     runs,
     sweeping,
+    windows,
 )
 from scheduling.planner.admission import (
     Admit,
@@ -190,6 +191,7 @@ def housekeep(token: int, *, now: datetime) -> None:
     backfills.repair(now=now)
     limiting.marking.keep_up(now=now)
     balancing.rebalance(now=now)
+    windows.drain_nodes(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

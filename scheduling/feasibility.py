@@ -19,7 +19,7 @@ from django.db.models.expressions import RawSQL
 from agents import live_config
 from agents.http import iso
 from agents.models import Agent, Node
-from scheduling import durations, wish_list
+from scheduling import durations, window_bars, wish_list
 from scheduling.free_room import LOOK_AHEAD, Busy, Load, Profile, free_place
 from scheduling.models import Run
 from scheduling.planned import Outlook, outlooks
@@ -70,6 +70,7 @@ def verdict(
     if missing is not None:
         return Verdict(False, missing)
     nodes = [node for node in nodes if not missing_on(node, agent.spec)]
+    conflicts, later = _windows_at(agent, start, node)
     took = durations.expected(now)
     length = (
         end - start
@@ -83,14 +84,42 @@ def verdict(
     profile = Profile.of(busy)
     beyond = profile.beyond(start, start + length, need, room)
     if not nodes or not beyond:
-        return Verdict(True)
+        return Verdict(True, None, conflicts, later)
     what = " and ".join(ROOM_NAMES[name] for name in beyond)
     text = f"exceeds {what} for part of {span(length)}; it will queue"
     free = free_place(profile, start, length, need, room)
     if free is None:
-        return Verdict(True, None, (text,))
-    later = Suggestion(free, f"room from {iso(free)}")
-    return Verdict(True, None, (f"{text}, expected start {iso(free)}",), (later,))
+        return Verdict(True, None, (*conflicts, text), later)
+    text += f", expected start {iso(free)}"
+    room_at = Suggestion(free, f"room from {iso(free)}")
+    return Verdict(True, None, (*conflicts, text), (*later, room_at))
+
+
+BECOMES = {
+    "skip": "it will be skipped",
+    "shift": "it will be moved to its end",
+    "queue": "it will wait until it is over",
+}
+
+
+def _windows_at(
+    agent: Agent, start: datetime, node: Node | None
+) -> tuple[tuple[str, ...], tuple[Suggestion, ...]]:
+    """What windows of time make of a start, and when it is free of them."""
+    fell = window_bars.fall(
+        window_bars.kept(),
+        start,
+        agent_pk=agent.pk,
+        priority=agent.priority,
+        node=node.name if node else "",
+    )
+    if fell is None:
+        return (), ()
+    text = f"falls into {fell.name}; {BECOMES[fell.policy]}"
+    if fell.until is None:
+        return (text,), ()
+    free = Suggestion(fell.until, f"free of {fell.name} from {iso(fell.until)}")
+    return (text,), (free,)
 
 
 def never_fits(spec: Mapping[str, Any], nodes: Sequence[Node]) -> str | None:

@@ -400,5 +400,6 @@ class Lease(models.Model):
 from scheduling import (  # noqa: E402 - registers them
     sensor_models,  # noqa: F401
     webhook_models,  # noqa: F401
+    window_models,  # noqa: F401
 )
 from scheduling.sensor_models import Reading, Sensor  # noqa: E402, F401 - found here

@@ -12,7 +12,8 @@ from django.conf import settings
 from agents.errors import Invalid
 from agents.http import instant, iso
 from agents.models import Agent
-from scheduling import books
+from scheduling import books, window_bars
+from scheduling.feasibility import BECOMES
 from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
@@ -27,6 +28,7 @@ from scheduling.triggers.words import day_and_time, remarks_on_clocks, remarks_o
 
 COUNT = 5  # firings shown when nobody says how many
 MOST = 500
+MOST_WINDOW_NOTES = 10
 CLOCKS_AHEAD = timedelta(days=370)  # changes of the clocks are told a year ahead
 
 
@@ -148,6 +150,7 @@ def notes_on(
         *_state_notes(schedule, timetable),
         *_limit_notes(schedule, timetable, firings, count),
         *remarks_on_days(timetable.trigger, after, _seen_to(firings, after)),
+        *_window_notes(schedule, timetable, firings),
         *(said for _, said in remarks_on_sun(rule, after, after + CLOCKS_AHEAD)),
         *remarks_on_clocks(rule, timetable.zone, after, after + CLOCKS_AHEAD),
     ]
@@ -193,6 +196,25 @@ def _limit_notes(
     elif len(firings) < count and schedule.ended_at is None:
         notes.append("There are no further runs.")
     return notes
+
+
+def _window_notes(
+    schedule: Schedule, timetable: Timetable, firings: list[datetime]
+) -> list[str]:
+    """Which of the instants shown fall into a window of time."""
+    windows = window_bars.kept() if schedule.agent.pk else ()
+    priority = schedule.priority
+    if priority is None:
+        priority = schedule.agent.priority
+    notes = []
+    for at in firings if windows else ():
+        fell = window_bars.fall(
+            windows, at, agent_pk=schedule.agent.pk, priority=priority
+        )
+        if fell is not None:
+            when = day_and_time(at, timetable.zone)
+            notes.append(f"{when} falls into {fell.name}; {BECOMES[fell.policy]}.")
+    return notes[:MOST_WINDOW_NOTES]
 
 
 def shape(found: Preview) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from scheduling import (
     measured,
     surroundings,
     suspended_runs,
+    window_bars,
 )
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
@@ -35,6 +36,7 @@ from scheduling.planner.snapshot import (
 )
 from scheduling.queue_marks import RANKED
 from scheduling.task_queue import NO_AGEING, Ageing, earned
+from scheduling.window_bars import Bar
 
 KEEPS_PLACE_S = 600.0  # after its admission a run keeps what its wait has earned it
 CAME = "coalesce(r.line_at, r.due_at)"  # since when it stands in line; of the index
@@ -66,12 +68,14 @@ def read_snapshot(
     strategy: str = "spread",
 ) -> Snapshot:
     """`per_class`: how many runs of each class a plan may admit."""
-    found = _waiting(now, mode, per_class)
+    bars = window_bars.bars(now)
+    found = _waiting(now, mode, per_class, bars)
+    barred = _held_back(now, mode, bars)
     rests = suspended_runs.waiting(now)
-    if not found and not rests:  # nothing to decide: what nodes hold does not matter
+    if not (found or rests or barred):  # nothing to decide: who holds what is no matter
         return Snapshot({}, (), (), (), slots, mode, now=now, ageing=ageing)
     waiting = (*(c for c, _ in found), *rests)
-    most_urgent = max(c.priority for c in waiting)
+    most_urgent = max((c.priority for c in waiting), default=0)
     holding = hot_reads.occupied(now - measured.GROWN_AFTER)
     young = measured.young_of(holding)
     nodes = hot_reads.nodes()
@@ -103,7 +107,10 @@ def read_snapshot(
     if needy or any(c.need.gpus for c in waiting):
         snapshot = surroundings.seen_by(snapshot, needy)
     held = {row[0]: row[-1] for row in nodes if row[-1].get("held")}
-    return _holding(snapshot, held) if held else snapshot
+    snapshot = _holding(snapshot, held) if held else snapshot
+    if barred or window_bars.kept():
+        return window_bars.on(snapshot, barred, now)
+    return snapshot
 
 
 def _holding(snapshot: Snapshot, held: Mapping[str, Any]) -> Snapshot:
@@ -150,12 +157,28 @@ def _node(
     )
 
 
-def _waiting(now: datetime, mode: str, per_class: int) -> list[tuple[QueueClass, int]]:
+def _waiting(
+    now: datetime, mode: str, per_class: int, bars: Sequence[Bar]
+) -> list[tuple[QueueClass, int]]:
     """Each class with the version of its first run."""
     found = []
+    free = "".join(f" AND NOT {bar.sql('r')}" for bar in bars)
     for name in class_names():
-        if rows := _first_of(name, now, mode, per_class):
+        if rows := _first_of(name, now, mode, per_class, free):
             found.append((_class(name, rows), rows[0][-1]))
+    return found
+
+
+def _held_back(
+    now: datetime, mode: str, bars: Sequence[Bar]
+) -> list[tuple[QueueClass, Bar]]:
+    """The first run of each class that a window holds back, to tell it why."""
+    found = []
+    for number, bar in enumerate(bars):
+        others = "".join(f" AND NOT {one.sql('r')}" for one in bars[:number])
+        for name in class_names():
+            if rows := _first_of(name, now, mode, 1, f" AND {bar.sql('r')}{others}"):
+                found.append((_class(f"{name} {bar.code}", rows), bar))
     return found
 
 
@@ -168,7 +191,7 @@ def class_names() -> list[str]:
 
 
 def _first_of(
-    name: str, now: datetime, mode: str, per_class: int
+    name: str, now: datetime, mode: str, per_class: int, only: str = ""
 ) -> Sequence[tuple[Any, ...]]:
     newest = " DESC" if mode == "lifo" else ""
     ranked = mode == "dependency" and RANKED in name
@@ -183,7 +206,7 @@ def _first_of(
             "r.memory_bytes, r.gpus, coalesce(n.name, ''), r.reason_code, r.path_s, "
             "r.gang, r.version_id "
             f"FROM {run} r LEFT JOIN agents_node n ON n.id = r.pinned_node_id "
-            "WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s "
+            f"WHERE r.state = 'queued' AND r.queue_class = %s AND r.due_at <= %s{only} "
             f"AND {CAME} <= %s{among} "
             f"ORDER BY {first}{CAME}{newest}, {together}r.id{newest} LIMIT %s",
             [name, database_instant(now), database_instant(now), most],

@@ -15,7 +15,7 @@ from agents import live_config
 from agents.http import iso
 from agents.models import Event
 from agents.priority import Priority
-from scheduling import lines, queue_view, why_reader, why_words
+from scheduling import lines, queue_view, why_reader, why_words, window_bars
 from scheduling.models import Run
 from scheduling.planner.admission import Decision, plan
 from scheduling.planner.changes import Change
@@ -41,6 +41,8 @@ def why(run: Run, *, now: datetime) -> Told:
         return _held(run)
     if run.due_at > now:
         return _not_due(run)
+    if bar := window_bars.bar_on(run.agent_id, run.priority, now):
+        return _barred(run, bar)
     outlook = why_reader.read(now, run=run)
     try:
         find(outlook.snapshot, run.pk)
@@ -97,6 +99,19 @@ def _not_due(run: Run) -> Told:
         expected_start=at,
         confidence="medium",
         basis="it is due then, and starts then if there is room",
+    )
+
+
+def _barred(run: Run, bar: window_bars.Bar) -> Told:
+    """A window of time holds it back; the text says until when."""
+    change = {"kind": "wait", "text": "nothing: the window ends by itself"}
+    return answer(
+        "waiting",
+        "window",
+        bar.text,
+        blockers=[blocker("window", bar.text)],
+        smallest_change=change,
+        basis=f"it {bar.text}" if bar.text.startswith("waits") else bar.text,
     )
 
 

@@ -67,13 +67,14 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import event_watchers, forecasts, hot_reads
+    from scheduling import event_watchers, forecasts, hot_reads, window_bars
 
     forecasts.forget()
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()
     event_watchers.forget()
+    window_bars.forget()
     rates.local.counts.clear()
     redis.connection().flushdb()
     folder = Path.cwd()

@@ -12,7 +12,16 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import backfills, graph_runs, graphs, inbound, runs, schedules, sensors
+from scheduling import (
+    backfills,
+    graph_runs,
+    graphs,
+    inbound,
+    runs,
+    schedules,
+    sensors,
+    windows,
+)
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -57,6 +66,8 @@ def a_bit_of_everything(agent: Agent) -> Run:
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
     hook, _ = inbound.create("deploy", **by)
     inbound.accept(hook, "msg_1", {}, size=2, now=NOON)
+    weekly = {"cron": "0 3 * * SUN", "duration": "2h"}
+    windows.create({"name": "w", "kind": "blackout", **weekly}, **by)
     return run
 
 

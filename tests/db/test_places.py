@@ -26,6 +26,7 @@ from scheduling import (
     snapshot_reader,
     this_node,
     why,
+    window_bars,
 )
 from scheduling.models import Run
 from scheduling.planner.admission import Admit
@@ -246,6 +247,7 @@ def test_a_tick_of_plain_runs_asks_nothing_more(
     make_agent: Any, node: Node, django_assert_num_queries: Any
 ) -> None:
     queued(make_agent("plain"))
+    window_bars.kept()  # asked once a second, however many ticks
     with django_assert_num_queries(6):  # classes, heads, frozen, nodes, held, victims
         snapshot_reader.read_snapshot(
             now=NOON,

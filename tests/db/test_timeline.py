@@ -374,7 +374,15 @@ def test_the_timeline_over_http(viewer, agent) -> None:
         "/api/v1/timeline/?from=2026-11-23T12:30:00Z&to=2026-11-23T13:30:00Z"
     )
     assert answer.status_code == 200
-    assert set(answer.json()) == {"rows", "items", "bands", "capped", "version", "now"}
+    assert set(answer.json()) == {
+        "rows",
+        "items",
+        "bands",
+        "capped",
+        "version",
+        "windows",
+        "now",
+    }
 
 
 @pytest.mark.parametrize(

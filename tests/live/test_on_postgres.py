@@ -21,6 +21,7 @@ SERVICES += ("apply", "import_crontab", "places", "result_bus")
 SERVICES += ("results", "secrets", "artefacts", "yielding", "balancing")
 SERVICES += ("graphs", "limits", "backfills")
 SERVICES += ("placement", "backfill", "what_if")
+SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
 
 
 class Server:
