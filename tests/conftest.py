@@ -62,11 +62,13 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import hot_reads
+    from scheduling import calendar_days, hot_reads, timetables
 
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()
+    calendar_days.forget()
+    timetables.forget()
     rates.local.counts.clear()
     redis.connection().flushdb()
     folder = Path.cwd()
