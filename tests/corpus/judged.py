@@ -18,6 +18,5 @@ CASES = {
     "CM008": "dependencies between runs are not built",
     "PD014": "archives of runs are not built",
     "PD015": "there is no CSV export",
-    "SR020": "user calendars are not built",
     "SR026": "a user's own profile cannot be changed here",
 }
