@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules
+from scheduling import calendars, runs, schedules
+from scheduling.calendar_models import Calendar
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -23,7 +24,7 @@ OURS = [
 PLAIN = {"agent_id": "a", "exec_env": "subprocess", "entry_point": "/bin/true"}
 
 
-WRITTEN = (Agent, Secret)  # have a form
+WRITTEN = (Agent, Calendar, Secret)  # have a form
 
 
 def page(name: str, *args: Any) -> str:
@@ -47,6 +48,7 @@ def a_bit_of_everything(agent: Agent) -> Run:
     Delivery.objects.create(run=run, sink="cascade", target="b", created_at=NOON)
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
+    calendars.create({"name": "holidays", "yearly": ["12-25"]}, **by)
     return run
 
 
