@@ -98,6 +98,11 @@ def _build(
     )
 
 
+def forget() -> None:
+    """Build every timetable again on the next call."""
+    _build.cache_clear()
+
+
 def _on_days(
     trigger: Trigger, zone: ZoneInfo, text: str, calendars: DaySets
 ) -> CalendarTrigger:

@@ -67,7 +67,14 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import event_watchers, forecasts, hot_reads, window_bars
+    from scheduling import (
+        calendar_days,
+        event_watchers,
+        forecasts,
+        hot_reads,
+        timetables,
+        window_bars,
+    )
 
     forecasts.forget()
     redaction.secrets_of_runs.forget()
@@ -75,6 +82,8 @@ def fresh_process_state() -> Iterator[None]:
     hot_reads.forget()
     event_watchers.forget()
     window_bars.forget()
+    calendar_days.forget()
+    timetables.forget()
     rates.local.counts.clear()
     redis.connection().flushdb()
     folder = Path.cwd()

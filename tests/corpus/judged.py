@@ -15,6 +15,5 @@ CASES = {
     "CM007": "there are no teams: every operator may move every occurrence",
     "PD014": "archives of runs are not built",
     "PD015": "there is no CSV export",
-    "SR020": "user calendars are not built",
     "SR026": "a user's own profile cannot be changed here",
 }

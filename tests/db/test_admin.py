@@ -14,6 +14,7 @@ from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
 from scheduling import (
     backfills,
+    calendars,
     graph_runs,
     graphs,
     inbound,
@@ -22,6 +23,7 @@ from scheduling import (
     sensors,
     windows,
 )
+from scheduling.calendar_models import Calendar
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -33,7 +35,7 @@ OURS = [
 PLAIN = {"agent_id": "a", "exec_env": "subprocess", "entry_point": "/bin/true"}
 
 
-WRITTEN = (Agent, Secret)  # have a form
+WRITTEN = (Agent, Calendar, Secret)  # have a form
 
 
 def page(name: str, *args: Any) -> str:
@@ -68,6 +70,7 @@ def a_bit_of_everything(agent: Agent) -> Run:
     inbound.accept(hook, "msg_1", {}, size=2, now=NOON)
     weekly = {"cron": "0 3 * * SUN", "duration": "2h"}
     windows.create({"name": "w", "kind": "blackout", **weekly}, **by)
+    calendars.create({"name": "holidays", "yearly": ["12-25"]}, **by)
     return run
 
 
