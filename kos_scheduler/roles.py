@@ -79,6 +79,7 @@ RULES: dict[str, Rule] = {
     f"{API}occurrences/{{}}/move/": acts("operator"),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
+    f"{API}voice/": acts("viewer"),  # what it does asks for the role of that
     f"{API}timeline/": reads(),
     f"{API}capacity/": reads(),
     f"{API}overview/": reads(),
@@ -120,7 +121,12 @@ RULES: dict[str, Rule] = {
 }
 # these start programs: limited per caller, security.spawns_per_minute
 SPAWNING = frozenset(
-    {f"{API}spawn/", f"{API}agents/{{}}/start/", f"{API}agents/{{}}/reset/"}
+    {
+        f"{API}spawn/",
+        f"{API}voice/",
+        f"{API}agents/{{}}/start/",
+        f"{API}agents/{{}}/reset/",
+    }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
 

@@ -13,6 +13,7 @@ import scheduling.place_api
 import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.timeline_api
+import scheduling.voice_api
 from kos_scheduler import admin_api, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
@@ -27,6 +28,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.api.routes,
     *scheduling.place_api.routes,
     *scheduling.results_api.routes,
+    *scheduling.voice_api.routes,
     *monitor.api.routes,
     *log_api.routes,
 ]
