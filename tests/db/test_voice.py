@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agents import redis
+from agents.http import iso
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.voice_acts import TOKEN_S
 from tests.db.schedule_fixtures import plan
@@ -72,7 +73,7 @@ def test_a_run_later_is_a_schedule_for_one_instant(report: Any, editor: Any) -> 
     confirm(editor, told["confirm"])
     made = Schedule.objects.get()
     assert made.kind == "run_at"
-    assert told["understood"]["at"] == made.next_due_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert told["understood"]["at"] == iso(made.next_due_at)
 
 
 def test_a_token_is_its_speakers_own_and_ends(
