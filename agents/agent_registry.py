@@ -101,6 +101,7 @@ def register(
         with transaction.atomic():
             _one_editor()
             _check_dependencies(spec)
+            _check_synonyms(spec)
             agent = _created(spec, now)
             _add_version(agent, spec, actor=actor, now=now, note="registered")
             _record("agent.registered", agent, actor, now, version=_number(agent))
@@ -225,6 +226,7 @@ def _apply(
     if differs(agent, spec, enabled_too=False):
         before = _number(agent)
         _check_dependencies(spec)
+        _check_synonyms(spec)
         _add_version(agent, spec, actor=actor, now=now, note="changed")
         _record(
             "agent.changed", agent, actor, now, version=_number(agent), before=before
@@ -256,6 +258,7 @@ def rollback(
         check_allowed(spec, may_unsandboxed=may_unsandboxed, rules=rules)
         if differs(agent, spec, enabled_too=False):
             _check_dependencies(spec)
+            _check_synonyms(spec)
             note = f"rolled back to version {number}"
             _add_version(agent, spec, actor=actor, now=now, note=note)
             _record(

@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     f"{API}occurrences/{{}}/why/": reads(),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
+    f"{API}voice/": acts("viewer"),  # what it does asks for the role of that
     f"{API}timeline/": reads(),
     f"{API}capacity/": reads(),
     f"{API}overview/": reads(),
@@ -170,6 +171,7 @@ RULES: dict[str, Rule] = {
 SPAWNING = frozenset(
     {
         f"{API}spawn/",
+        f"{API}voice/",
         f"{API}agents/{{}}/start/",
         f"{API}agents/{{}}/reset/",
         f"{API}graphs/{{}}/start/",

@@ -21,6 +21,7 @@ import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.sensor_api
 import scheduling.timeline_api
+import scheduling.voice_api
 import scheduling.window_api
 import scheduling.yield_api
 from kos_scheduler import admin_api, hook_door, views
@@ -48,6 +49,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.window_api.routes,
     *hook_door.routes,
     *scheduling.yield_api.routes,
+    *scheduling.voice_api.routes,
     *monitor.api.routes,
     *log_api.routes,
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 DAY_S = 86_400
-HOLIDAYS, BUSINESS_DAYS = "holidays", "business-days"  # names of calendars
+HOLIDAYS, BUSINESS_DAYS = "holidays", "business_days"  # names of calendars
 
 Period = Literal["month", "quarter", "year"]
 

@@ -45,7 +45,11 @@ def parse(text: str) -> Rule:
     """
     if len(text) > MAX_CHARS:
         raise RuleError(f"longer than {MAX_CHARS} characters", "", MAX_CHARS + 1)
-    cursor = Cursor(text)
+    return parse_rest(Cursor(text))
+
+
+def parse_rest(cursor: Cursor) -> Rule:
+    """The rule that stands from the cursor on, to the end of the text."""
     draft = Draft(cursor)
     if cursor.done:
         cursor.fail("say when")

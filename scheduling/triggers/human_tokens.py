@@ -72,6 +72,7 @@ class Cursor:
         self.tokens = tokens(text)
         self.place = 0
         self.leaving_out = False  # behind "except"
+        self.example = ""  # told with a refusal; "": the rule most like the text
 
     @property
     def here(self) -> Token:
@@ -155,7 +156,7 @@ class Cursor:
             where = f'"{word}" {said or why_not(token)} (at {token.at})'
             if not said and (meant := meant_by(token)):
                 where += f'; did you mean "{meant}"?'
-        message = f'"{shown}": {where}; try: {example_like(self.text)}'
+        message = f'"{shown}": {where}; try: {self.example or example_like(self.text)}'
         raise RuleError(message, word, token.at)
 
 

@@ -66,7 +66,7 @@ def test_a_rule_that_cannot_be_taken_is_told_under_its_key(
 
 
 def test_a_rule_that_never_fires_is_refused(agent: Any, editor: Any) -> None:
-    body = {"agent": agent.agent_id, "rule": "every 2 months on the 31st in february"}
+    body = {"agent": agent.agent_id, "rule": "in february on the 31st at 8:00"}
     answer = editor.post(URL, body, format="json")
     assert answer.status_code == 400
     assert "never fires" in answer.json()["fields"]["rule"][0]

@@ -29,7 +29,7 @@ from scheduling.triggers.human_words import MONTH_DAYS, WEEKDAYS
 
 weekdays = st.frozensets(st.integers(0, 6), min_size=1, max_size=6)
 months = st.frozensets(st.integers(1, 12), min_size=1, max_size=11)
-names = st.sampled_from(["holidays", "business-days", "shift-a", "Late shift", "x9_b"])
+names = st.sampled_from(["holidays", "business_days", "shift-a", "Late shift", "x9_b"])
 clocks = st.integers(0, 1439).map(lambda m: Clock(m * 60)) | st.integers(
     0, DAY_S - 1
 ).map(Clock)

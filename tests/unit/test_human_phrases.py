@@ -31,6 +31,13 @@ PLACE = Place(OBSERVER.latitude, OBSERVER.longitude)
 each_phrase = pytest.mark.parametrize("row", PHRASES, ids=[r.phrase for r in PHRASES])
 
 
+A_MINUTE = timedelta(minutes=1)  # almanacs agree on the sun to this
+
+
+def by_the_sun(row: Row) -> bool:
+    return isinstance(row.times, str) and ("+" in row.times or "-" in row.times)
+
+
 def trigger_of(text: str) -> HumanTrigger:
     return human_trigger(
         parse(text), BERLIN, place=PLACE, anchor_at=NOW, calendars=CALENDARS
@@ -50,7 +57,9 @@ def test_there_are_enough_phrases_and_no_two_alike() -> None:
 def test_a_phrase_has_its_next_three_instants(row: Row) -> None:
     written = [instant(text) for text in row.instants]
     far = NOW + timedelta(days=14_000)
-    assert firings(trigger_of(row.phrase), NOW, far, at_most=3) == written
+    found = firings(trigger_of(row.phrase), NOW, far, at_most=3)
+    apart = [abs(at - wanted) for at, wanted in zip(found, written, strict=True)]
+    assert max(apart) <= (A_MINUTE if by_the_sun(row) else timedelta())
 
 
 @each_phrase

@@ -153,7 +153,7 @@ def test_the_sun_needs_a_place_and_says_where_to_set_it() -> None:
     ("text", "said"),
     [
         ("every day except holidays", 'no calendar named "holidays"'),
-        ("on business days", 'no calendar named "business-days", nor'),
+        ("on business days", 'no calendar named "business_days", nor'),
         ("on calendar nobody", 'no calendar named "nobody"'),
     ],
 )
@@ -164,12 +164,12 @@ def test_a_calendar_that_is_not_there_is_named(text: str, said: str) -> None:
 
 def test_the_calendars_of_a_rule_are_told() -> None:
     rule = parse("on the first business day of the month except holidays")
-    assert names_in(rule) == {"business-days", "holidays"}
+    assert names_in(rule) == {"business_days", "holidays"}
     assert names_in(parse('every day except calendar "Late shift"')) == {"Late shift"}
 
 
 def test_a_calendar_of_business_days_goes_before_the_ordinary_week() -> None:
-    days = {**CALENDARS, "business-days": Weekdays(frozenset((5,)))}
+    days = {**CALENDARS, "business_days": Weekdays(frozenset((5,)))}
     found = trigger("on business days at 8", calendars=days).next_after(NOW)
     assert found == datetime(2026, 11, 28, 7, tzinfo=UTC)
 

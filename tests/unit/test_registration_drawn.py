@@ -90,6 +90,7 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     "grace_period": st.floats(0, 3600),
     "enabled": st.booleans(),
     "start_at_boot": st.booleans(),
+    "synonyms": st.sampled_from([["night report"], ["a b", "writer 2"]]),
 }
 placed = st.one_of(
     st.fixed_dictionaries({"exec_env": st.sampled_from(["subprocess", "sandbox"])}),
