@@ -13,7 +13,7 @@ NODE := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint e2e bench setup dev-setup system-packages frontend \
-        frontend-deps test-frontend test-fast executors-test docs
+        frontend-deps test-frontend test-fast executors-test nightly docs
 
 help: ## list these targets
 	@echo "kOS Agent Deployment Scheduler"
@@ -41,6 +41,10 @@ lint: dev-setup ## format, lint, types, import contracts, missing migrations
 
 test-fast: dev-setup ## the tests that need no running server and no browser
 	$(BIN)/python -m pytest -n 2 tests/unit tests/db tests/executors tests/house
+
+nightly: dev-setup ## the property tests, each on 10 000 examples
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 \
+	    $$(grep -rlE "^from hypothesis|^import hypothesis" tests/unit tests/db)
 
 executors-test: dev-setup system-packages ## every promise in each environment, for real
 	@$(BIN)/python -m pytest -v tests/executors

@@ -26,9 +26,17 @@ from agents.hooks.cache import Cache
 __all__ = ["Budget", "HookFailed", "HookStopped", "Place", "Step", "register"]
 
 PRE, POST, END = "pre_start", "post_start", "on_shutdown"
-SHORT = {PRE: "pre", POST: "post", END: "end"}
-RULE = {PRE: "fail", POST: "warn", END: "warn"}  # where a spec of before says none
-HELPER = re.compile(r"(?P<run>[0-9a-f]+)-(?P<when>pre|post|end)(?P<number>\d+)(\.\w+)?")
+CHECKPOINT = "checkpoint"  # before it is ended to make room
+SHORT = {PRE: "pre", POST: "post", CHECKPOINT: "save", END: "end"}
+RULE = {
+    PRE: "fail",
+    POST: "warn",
+    CHECKPOINT: "warn",
+    END: "warn",
+}  # where a spec of before says none
+HELPER = re.compile(
+    r"(?P<run>[0-9a-f]+)-(?P<when>pre|post|save|end)(?P<number>\d+)(\.\w+)?"
+)
 NOBODY = 65534
 GRACE_S = 5.0
 NOT_FOR_HELPERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -53,6 +61,8 @@ class Step:
         """As people read it: "preload", "warm-up", "archive", a command."""
         if self.does == "run":
             return " ".join(self.options)[:LONGEST_NAME]
+        if self.does == "signal":
+            return str(self.options)
         return self.does.replace("_", "-")
 
     @property

@@ -20,6 +20,7 @@ from django.dispatch import Signal
 
 from agents import journal, names, requirements
 from agents.allowed import Rules, check, check_allowed
+from agents.definition_synonyms import check_unique
 from agents.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -100,6 +101,7 @@ def register(
         with transaction.atomic():
             _one_editor()
             _check_dependencies(spec)
+            _check_synonyms(spec)
             agent = _created(spec, now)
             _add_version(agent, spec, actor=actor, now=now, note="registered")
             _record("agent.registered", agent, actor, now, version=_number(agent))
@@ -224,6 +226,7 @@ def _apply(
     if differs(agent, spec, enabled_too=False):
         before = _number(agent)
         _check_dependencies(spec)
+        _check_synonyms(spec)
         _add_version(agent, spec, actor=actor, now=now, note="changed")
         _record(
             "agent.changed", agent, actor, now, version=_number(agent), before=before
@@ -255,6 +258,7 @@ def rollback(
         check_allowed(spec, may_unsandboxed=may_unsandboxed, rules=rules)
         if differs(agent, spec, enabled_too=False):
             _check_dependencies(spec)
+            _check_synonyms(spec)
             note = f"rolled back to version {number}"
             _add_version(agent, spec, actor=actor, now=now, note=note)
             _record(
@@ -327,6 +331,12 @@ def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
         "capabilities": spec["capabilities"],
         "tags": spec["tags"],
     }
+
+
+def _check_synonyms(spec: Mapping[str, Any]) -> None:
+    if spec.get("synonyms"):
+        known = Agent.objects.filter(retired_at__isnull=True).select_related("current")
+        check_unique(spec, [agent.spec for agent in known])
 
 
 def _check_dependencies(spec: Mapping[str, Any]) -> None:

@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from agents import gpus
+from agents import (
+    config_balance,
+    config_events,
+    config_limits,
+    config_mqtt,
+    config_nodes,
+    config_place,
+    config_placement,
+)
+from agents.config_balance import Power, Rebalance
+from agents.config_queue import QUEUE_KEYS, Queue
 from agents.config_readers import (
     boolean,
     durations,
@@ -26,7 +36,6 @@ from agents.config_readers import (
     size,
     texts,
     whole,
-    word,
 )
 from agents.config_sections import (
     Archive,
@@ -38,22 +47,19 @@ from agents.config_sections import (
     Nodes,
     Output,
     Paths,
+    Placement,
     Preload,
     Results,
     Security,
 )
 from agents.config_values import (
-    address,
-    is_label,
-    port_range,
+    is_host,
     web_address,
-    write_range,
 )
 from agents.quantities import QuantityError, format_memory, parse_percent, shown
 
-Mode = Literal["fifo", "lifo", "priority"]
+Mode = Literal["fifo", "lifo", "priority", "dependency"]
 MODES: tuple[str, ...] = get_args(Mode)
-MODES_TO_COME = ("dependency",)
 
 
 class ConfigError(ValueError):
@@ -89,6 +95,15 @@ class SchedulerConfig:
     security: Security = field(default_factory=Security)
     results: Results = field(default_factory=Results)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    place: config_place.Place = field(default_factory=config_place.Place)
+    mqtt: config_mqtt.Mqtt = field(default_factory=config_mqtt.Mqtt)
+    sensors: config_mqtt.Sensors = field(default_factory=config_mqtt.Sensors)
+    events: config_events.Events = field(default_factory=config_events.Events)
+    limits: tuple[config_limits.Limit, ...] = ()
+    queue: Queue = field(default_factory=Queue)
+    placement: Placement = field(default_factory=Placement)
+    power: Power = field(default_factory=Power)
+    rebalance: Rebalance = field(default_factory=Rebalance)
     given: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def with_overrides(self, values: Mapping[str, object]) -> SchedulerConfig:
@@ -139,8 +154,6 @@ def with_one(config: SchedulerConfig, name: str, value: object) -> SchedulerConf
     key = KEYS.get(name)
     if key is None:
         raise ConfigError(unknown(name))
-    if name == "scheduler_mode" and value in MODES_TO_COME:
-        raise ConfigError(f"{name}: {value} is not built yet; expected {key.allowed}")
     try:
         read = key.read(value)
     except (TypeError, ValueError) as error:
@@ -171,10 +184,6 @@ YES_NO = "true or false"
 DAY_S = 86_400.0
 
 
-def is_host(name: str) -> bool:
-    return 0 < len(name) <= 253 and name.isascii() and name.isprintable()
-
-
 def bound(name: str, *, least: int = 4096) -> Key:
     """A key that bounds bytes."""
     said = f"an amount from {least} bytes to 1PB, such as 16GiB"
@@ -190,11 +199,17 @@ def table(*keys: Key) -> dict[str, Key]:
 
 
 KEYS: Mapping[str, Key] = table(
+    *(Key(*row) for row in config_place.ROWS),
+    *config_events.keys(Key),
+    *(Key(*row) for row in config_balance.ROWS),
     Key(
         "max_concurrent_agents",
         "max_concurrent_agents",
         "a whole number from 1 to 100000",
         whole(1, 100_000),
+    ),
+    Key(
+        "limits", "limits", config_limits.SAID, config_limits.read, config_limits.write
     ),
     Key("scheduler_mode", "scheduler_mode", f"one of {', '.join(MODES)}", mode),
     Key(
@@ -226,51 +241,7 @@ KEYS: Mapping[str, Key] = table(
         number,
     ),
     Key("reschedule_on_crash", "reschedule_on_crash", YES_NO, boolean),
-    Key(
-        "nodes.name",
-        "nodes.name",
-        "a host name of at most 64 letters, digits, dots and dashes",
-        word,
-        restart=True,
-    ),
-    Key(
-        "nodes.down_after",
-        "nodes.down_after_s",
-        "seconds from 2 to 3600",
-        seconds(2, 3600),
-        number,
-    ),
-    Key(
-        "nodes.admit_timeout",
-        "nodes.admit_timeout_s",
-        "seconds from 1 to 3600",
-        seconds(1, 3600),
-        number,
-    ),
-    Key("nodes.address", "nodes.address", "an IP address", address, restart=True),
-    Key(
-        "nodes.ports",
-        "nodes.ports",
-        "a range of ports from 1024 to 65535, such as 31000-31999",
-        port_range,
-        write_range,
-    ),
-    Key(
-        "nodes.labels",
-        "nodes.labels",
-        'a list of words such as "avx512" or "disk=ssd"',
-        texts(is_label),
-        list,
-        restart=True,
-    ),
-    Key(
-        "nodes.devices",
-        "nodes.devices",
-        'a list of GPUs such as {"id": "gpu0", "memory": "24GB", "share": 1}',
-        gpus.read,
-        gpus.write,
-        restart=True,
-    ),
+    *config_nodes.keys(Key),
     Key(
         "bus.max_entries",
         "bus.max_entries",
@@ -392,5 +363,8 @@ KEYS: Mapping[str, Key] = table(
         "a whole number from 1 to 100000",
         whole(1, 100_000),
     ),
+    *(Key(*row) for row in config_mqtt.ROWS),
+    *(Key(*row) for row in QUEUE_KEYS),
+    *(Key(*row) for row in config_placement.ROWS),
 )
 SECTIONS = frozenset(name.partition(".")[0] for name in KEYS if "." in name)

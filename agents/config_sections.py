@@ -19,6 +19,14 @@ class Nodes:
     ports: tuple[int, int] = (31_000, 31_999)  # given to runs that ask for any
     labels: tuple[str, ...] = ()  # capabilities that `requires` may name
     devices: tuple[gpus.Device, ...] = ()  # GPUs that are declared
+    taints: tuple[str, ...] = ()  # only runs that tolerate them may come
+    bandwidth_bps: int | None = None  # None: the speed of its network card
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    strategy: str = "spread"  # over nodes, or "pack"
+    backfill: str = "easy"  # or "off": the first that fits
 
 
 @dataclass(frozen=True, slots=True)

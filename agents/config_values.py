@@ -48,3 +48,7 @@ def write_range(ends: tuple[int, int]) -> str:
 
 def is_label(text: str) -> bool:
     return LABEL.fullmatch(text) is not None
+
+
+def is_host(name: str) -> bool:
+    return 0 < len(name) <= 253 and name.isascii() and name.isprintable()

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from agents import names, requirements
+from agents.definition_concurrency import Concurrency
 from agents.definition_health import Liveness, Readiness, Silence, fits
 from agents.definition_hooks import Hook, fits_environment
 from agents.definition_parts import (
@@ -37,6 +38,7 @@ from agents.definition_parts import (
     widen_cascade,
     widen_retries,
 )
+from agents.definition_placement import Placement
 from agents.definition_places import Requirement, Requirements, parse_ports
 from agents.definition_results import (
     MAX_RESULTS,
@@ -47,6 +49,7 @@ from agents.definition_results import (
     no_twin_secrets,
     not_in_env,
 )
+from agents.definition_synonyms import Synonyms
 from agents.quantities import (
     parse_bandwidth,
     parse_cpu,
@@ -109,6 +112,7 @@ class Definition(Strict):
     docker: Docker | None = Field(None, validate_default=True)
     priority: PriorityWord = "medium"
     capabilities: Labels = []
+    synonyms: Synonyms = []
     tags: Annotated[list[Tag], *bounded, AfterValidator(no_twins)] = []
     cpu: Annotated[int, BeforeValidator(parse_cpu)] = 100
     gpu: Annotated[int, Field(ge=0, le=MAX_GPUS)] = 0
@@ -116,6 +120,7 @@ class Definition(Strict):
     bandwidth: Annotated[int, BeforeValidator(parse_bandwidth)] | None = None
     ports: Annotated[dict[str, tuple[int, int]], PlainValidator(parse_ports)] = {}
     requires: Requirements = []
+    placement: Placement | None = None
     depends_on: Annotated[
         list[AgentId],
         *bounded,
@@ -141,6 +146,7 @@ class Definition(Strict):
     readiness: Readiness | None = None
     liveness: Liveness | None = None
     watchdog: Silence | None = None
+    concurrency: Concurrency | None = None
     enabled: bool = True
     start_at_boot: bool = False
 

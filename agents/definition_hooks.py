@@ -30,16 +30,23 @@ from agents.hooks import beneath
 from agents.quantities import parse_duration, shown
 from agents.text import unreadable
 
-Phase = Literal["pre-start", "post-start", "on-shutdown"]
+Phase = Literal["pre-start", "post-start", "checkpoint", "on-shutdown"]
 Rule = Literal["fail", "warn", "ignore"]
-RULE = {"pre-start": "fail", "post-start": "warn", "on-shutdown": "warn"}
+RULE = {
+    "pre-start": "fail",
+    "post-start": "warn",
+    "checkpoint": "warn",
+    "on-shutdown": "warn",
+}
 ONLY_AT = {
     "preload": "pre-start",
     "warm_up": "post-start",
+    "signal": "checkpoint",
     "archive": "on-shutdown",
     "dispatch": "on-shutdown",
 }
 DOES = ("run", *ONLY_AT)
+SIGNALS = ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT", "SIGALRM", "SIGWINCH")
 MOST_WORDS = 100
 MOST_URL_CHARS = 2000
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -193,9 +200,16 @@ class Archive(Strict):
     name: Annotated[str, AfterValidator(archive_name)] | None = None
 
 
+def signal_name(name: str) -> str:
+    if name not in SIGNALS:
+        raise ValueError(f"expected one of {', '.join(SIGNALS)}")
+    return name
+
+
 class Hook(Strict):
     when: Phase
     run: Command = None
+    signal: Annotated[str, AfterValidator(signal_name)] | None = None
     preload: Preload | None = None
     warm_up: WarmUp | None = None
     archive: Archive | None = None
@@ -218,6 +232,10 @@ class Hook(Strict):
         if self.when == "on-shutdown" and self.on_failure == "fail":
             raise ValueError(
                 "on_failure: the run is over by then and cannot fail: warn or ignore"
+            )
+        if self.when == "checkpoint" and self.on_failure == "fail":
+            raise ValueError(
+                "on_failure: the run yields whether it was saved or not: warn or ignore"
             )
         return self
 
@@ -253,6 +271,8 @@ def normalised(hooks: Sequence[Hook]) -> dict[str, list[dict[str, Any]]]:
 def _options(hook: Hook) -> Any:
     if hook.run is not None:
         return list(hook.run)
+    if hook.signal is not None:
+        return hook.signal
     if hook.preload is not None:
         options = hook.preload.model_dump(by_alias=True)
         return {**options, "cache": options["cache"] is not False}
@@ -278,7 +298,7 @@ def in_words(phases: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str
 def _in_words(when: str, step: Mapping[str, Any]) -> dict[str, Any]:
     does = next(name for name in DOES if name in step)
     said: dict[str, Any] = {"when": when, does: step[does]}
-    if does != "run":
+    if does not in ("run", "signal"):
         said[does] = _shortened(does, step[does])
     said["timeout"] = step["timeout_s"]
     rule = step.get("on_failure", RULE[when])  # not in specs of before

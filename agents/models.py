@@ -90,6 +90,8 @@ class Node(models.Model):
     )
     checks = models.JSONField(default=dict)  # what it found, see scheduling.node_checks
     environments = models.JSONField(default=list)  # exec_env names that work here
+    taints = models.JSONField(default=dict)  # word -> "config" or who set it
+    bandwidth_bps = models.BigIntegerField(null=True, blank=True)  # None: unknown
     usage = models.JSONField(default=dict)
     state = models.CharField(
         max_length=8, default="up", choices=[(s, s) for s in ("up", "down")]
@@ -100,6 +102,12 @@ class Node(models.Model):
     boot_id = models.CharField(max_length=64, blank=True)
     version = models.CharField(max_length=40, blank=True)
     environments_missing = models.JSONField(default=dict)  # name -> why not, for people
+    yields = models.JSONField(  # environment -> how its runs can yield while they live
+        default=dict, db_default={}
+    )
+    balance = models.JSONField(  # what it runs short of, see scheduling.balancing
+        default=dict, db_default={}
+    )
 
     class Meta:
         ordering = ["name"]

@@ -12,7 +12,7 @@ from agents.quantities import shown
 from agents.text import unreadable
 
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-RESERVED_IDS = {"parse-command"}  # stand beside ids in the API's addresses
+RESERVED_IDS = {"parse-command", "graph"}  # stand beside ids in the API's addresses
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+=-]{0,63}", re.ASCII)
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)

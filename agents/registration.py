@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from agents import definition_hooks
 from agents.definition import Definition
+from agents.definition_concurrency import concurrency_words
 from agents.definition_health import (
     USUAL_LIVENESS,
     USUAL_READINESS,
@@ -24,6 +25,7 @@ from agents.definition_health import (
     probe_words,
 )
 from agents.definition_parts import Docker
+from agents.definition_placement import placement_spec, placement_words
 from agents.definition_places import as_written, ports_as_written
 from agents.definition_results import stored_results, stored_secrets
 from agents.errors import Invalid
@@ -136,6 +138,7 @@ def normalised(d: Definition) -> dict[str, Any]:
     return {
         "agent_id": d.agent_id,
         "capabilities": list(d.capabilities),
+        "synonyms": list(d.synonyms),
         "exec_env": d.exec_env,
         "entry_point": d.entry_point,
         "args": list(d.args),
@@ -151,6 +154,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "assumed": [k for k in ("cpu", "memory") if k not in d.model_fields_set],
         "ports": {name: list(ends) for name, ends in d.ports.items()},
         "requires": [item.normalised() for item in d.requires],
+        "placement": placement_spec(d.placement),
         "depends_on": list(d.depends_on),
         "cascades": [c.model_dump() for c in d.cascades],
         "hooks": definition_hooks.normalised(d.hooks),
@@ -168,6 +172,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "readiness": probe_spec(d.readiness),
         "liveness": probe_spec(d.liveness),
         "watchdog_s": d.watchdog,
+        "concurrency": d.concurrency.model_dump() if d.concurrency else None,
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
     }
@@ -228,9 +233,11 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "bandwidth": spec["bandwidth_bps"] and format_bandwidth(spec["bandwidth_bps"]),
         "ports": ports_as_written(spec["ports"]),
         "requires": [as_written(item) for item in spec["requires"]],
+        "placement": placement_words(spec.get("placement")),
         **{key: spec[key] for key in also},
         "results": spec.get("results", []),  # not in definitions of before
         "artefacts": spec.get("artefacts", False),
+        "synonyms": spec.get("synonyms", []),
         "hooks": definition_hooks.in_words(spec["hooks"]),
         "timeout": spec["timeout_s"],
         "retries": _in_words(spec["retries"]),
@@ -240,6 +247,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "readiness": probe_words(spec.get("readiness"), USUAL_READINESS),
         "liveness": probe_words(spec.get("liveness"), USUAL_LIVENESS),
         "watchdog": spec.get("watchdog_s"),
+        "concurrency": concurrency_words(spec),
         "start_at_boot": spec["start_at_boot"],
     }
 

@@ -86,12 +86,15 @@ def on_a_node(spec: Mapping[str, Any]) -> list[Item]:
 
 
 def mark(spec: Mapping[str, Any]) -> str:
-    """What tells the queue class of a spec with requirements or ports from others;
-    "" for a spec without."""
-    keys = ("requires", "depends_on", "ports")
+    """What tells the queue class of a spec with requirements, ports, a placement or a
+    bandwidth from others; "" for a spec without."""
+    keys = ("requires", "depends_on", "ports", "placement", "bandwidth_bps")
     if not any(spec.get(key) for key in keys):  # nearly all
         return ""
-    needed = [of(spec), spec.get("ports") or {}]
+    needed: list[Any] = [of(spec), spec.get("ports") or {}]
+    needed += [spec.get("placement"), spec.get("bandwidth_bps")]
+    if {"with", "apart"} & (spec.get("placement") or {}).keys():
+        needed.append(spec["agent_id"])  # its own runs may be the neighbours
     packed = orjson.dumps(needed, option=orjson.OPT_SORT_KEYS)
     return MARK + hashlib.blake2b(packed, digest_size=5).hexdigest()
 

@@ -28,6 +28,7 @@ from agents import live_config
 from kos_scheduler import rates, tokens
 from kos_scheduler.api_errors import answer
 from kos_scheduler.roles import (
+    ANYONE,
     ROLES,
     RULES,
     SPAWNING,
@@ -127,6 +128,8 @@ class Enforcer:
         if rule is not None and allows("", rule.get(request.method or "", ROLES[-1])):
             request.kos_allowed = True  # type: ignore[attr-defined]
             return None
+        if rule is not None and set(rule.values()) == {ANYONE}:
+            return not_offered(request, rule)
         caller = identify(request)
         request.actor, request.kos_role = caller.actor, caller.role  # type: ignore[attr-defined]
         refusal = decide(request, caller, rule)
@@ -157,12 +160,18 @@ def decide(
         return None
     if not any(allows(caller.role, least) for least in rule.values()):
         return answer("forbidden", f"this needs the role {lowest(rule)}")
-    allow = {"Allow": ", ".join((*rule, "OPTIONS"))}
-    if method == "OPTIONS":
-        return HttpResponse(status=204, headers=allow)
-    if needed is None:
-        return answer("method_not_allowed", f"{method} is not offered", headers=allow)
+    if method == "OPTIONS" or needed is None:
+        return not_offered(request, rule)
     return answer("forbidden", f"this needs the role {needed}")
+
+
+def not_offered(request: HttpRequest, rule: Rule) -> HttpResponse:
+    """What the route has instead; for OPTIONS that is the answer."""
+    allow = {"Allow": ", ".join((*rule, "OPTIONS"))}
+    if request.method == "OPTIONS":
+        return HttpResponse(status=204, headers=allow)
+    said = f"{request.method} is not offered"
+    return answer("method_not_allowed", said, headers=allow)
 
 
 def too_often(route: str, caller: Caller) -> HttpResponseBase | None:

@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     f"{API}agents/{{}}/versions/": reads(),
     f"{API}agents/{{}}/rollback/": acts("editor"),
     f"{API}agents/{{}}/endpoints/": reads(),
+    f"{API}agents/{{}}/forecast/": reads(),
     f"{API}agents/parse-command/": acts("viewer"),
     f"{API}environments/": reads(),
     f"{API}secrets/": reads("editor"),
@@ -76,20 +77,67 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/pause/": acts("editor"),
     f"{API}schedules/{{}}/resume/": acts("editor"),
     f"{API}schedules/{{}}/preview/": reads(),
+    f"{API}calendars/": reads(POST="editor"),
+    f"{API}calendars/{{}}/": reads(PUT="editor", DELETE="editor"),
+    # sensors and conditions
+    f"{API}sensors/": reads(POST="editor"),
+    f"{API}sensors/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}sensors/{{}}/value/": acts("operator"),
+    f"{API}sensors/{{}}/readings/": reads(),
+    f"{API}mqtt/": reads(),
+    f"{API}conditions/test/": acts("viewer"),
+    # occurrences
+    f"{API}schedules/{{}}/fire/": acts("editor"),
+    # windows of time in which nothing may start
+    f"{API}windows/": reads(POST="editor"),
+    f"{API}windows/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    # webhooks that come in: the signature is the proof
+    f"{API}hooks/": reads("editor", POST="admin"),
+    f"{API}hooks/{{}}/": acts(ANYONE),
+    f"{API}hooks/{{}}/settings/": reads("editor", PATCH="admin", DELETE="admin"),
+    f"{API}hooks/{{}}/rotate/": acts("admin"),
+    f"{API}hooks/{{}}/test/": acts("editor"),
+    f"{API}hooks/{{}}/deliveries/": reads("editor"),
+    f"{API}schedules/{{}}/backfill/": acts("operator"),
+    f"{API}backfills/": reads(),
+    f"{API}backfills/{{}}/": reads(),
+    f"{API}backfills/{{}}/cancel/": acts("operator"),
     f"{API}occurrences/{{}}/move/": acts("operator"),
+    f"{API}occurrences/{{}}/why/": reads(),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
+    f"{API}voice/": acts("viewer"),  # what it does asks for the role of that
     f"{API}timeline/": reads(),
     f"{API}capacity/": reads(),
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),
+    f"{API}queue/reorder/": acts("operator"),
+    f"{API}queue/bulk/": acts("operator"),
     f"{API}plan/": reads(),
+    # graphs
+    f"{API}agents/graph/": reads(),
+    f"{API}graphs/": reads(POST="editor"),
+    f"{API}graphs/{{}}/": reads(PATCH="editor", DELETE="editor"),
+    f"{API}graphs/{{}}/start/": acts("operator"),
+    f"{API}graph-runs/": reads(),
+    f"{API}graph-runs/{{}}/": reads(),
+    f"{API}graph-runs/{{}}/cancel/": acts("operator"),
+    f"{API}graph-runs/{{}}/retry/": acts("operator"),
+    # limits: part of the configuration
+    f"{API}limits/": reads(POST="admin"),
+    f"{API}limits/{{}}/": {"PATCH": "admin", "DELETE": "admin"},
+    f"{API}plan/what-if/": acts("viewer"),
     # runs
     f"{API}runs/": reads(),
     f"{API}runs/{{}}/": reads(),
     f"{API}runs/{{}}/stop/": acts("operator"),
     f"{API}runs/{{}}/retry/": acts("operator"),
     f"{API}runs/{{}}/signal/": acts("operator"),
+    f"{API}runs/{{}}/hold/": acts("operator"),
+    f"{API}runs/{{}}/release/": acts("operator"),
+    f"{API}runs/{{}}/boost/": acts("operator"),
+    f"{API}runs/{{}}/freeze/": acts("operator"),
+    f"{API}runs/{{}}/thaw/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),
     f"{API}runs/{{}}/logs/": reads(),
     f"{API}runs/{{}}/log-lines/": reads(),
@@ -108,6 +156,7 @@ RULES: dict[str, Rule] = {
     f"{API}nodes/{{}}/uncordon/": acts("admin"),
     f"{API}nodes/{{}}/drain/": acts("admin"),
     f"{API}nodes/{{}}/lost/": acts("admin"),
+    f"{API}nodes/{{}}/taints/": {"PUT": "admin"},
     f"{API}audit/": reads(),
     f"{API}audit/verify/": reads(),
     f"{API}config/": reads(PATCH="admin", PUT="admin"),
@@ -120,7 +169,13 @@ RULES: dict[str, Rule] = {
 }
 # these start programs: limited per caller, security.spawns_per_minute
 SPAWNING = frozenset(
-    {f"{API}spawn/", f"{API}agents/{{}}/start/", f"{API}agents/{{}}/reset/"}
+    {
+        f"{API}spawn/",
+        f"{API}voice/",
+        f"{API}agents/{{}}/start/",
+        f"{API}agents/{{}}/reset/",
+        f"{API}graphs/{{}}/start/",
+    }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/
 

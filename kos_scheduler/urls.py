@@ -9,24 +9,47 @@ import agents.api
 import agents.secrets_api
 import monitor.api
 import scheduling.api
+import scheduling.backfill_api
+import scheduling.calendar_api
+import scheduling.graph_api
+import scheduling.hooks_api
+import scheduling.limit_api
 import scheduling.place_api
+import scheduling.placement_api
+import scheduling.queue_api
 import scheduling.results_api
 import scheduling.schedule_api
+import scheduling.sensor_api
 import scheduling.timeline_api
-from kos_scheduler import admin_api, views
+import scheduling.voice_api
+import scheduling.window_api
+import scheduling.yield_api
+from kos_scheduler import admin_api, hook_door, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
 from monitor.metrics import metrics_view
 
 api: list[URLPattern | URLResolver] = [
     *admin_api.routes,
+    *scheduling.graph_api.routes,  # before agents/{id}/
     *agents.api.routes,
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
+    *scheduling.sensor_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
+    *scheduling.backfill_api.routes,
+    *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
+    *scheduling.calendar_api.routes,
+    *scheduling.queue_api.routes,
+    *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
+    *scheduling.hooks_api.routes,
+    *scheduling.window_api.routes,
+    *hook_door.routes,
+    *scheduling.yield_api.routes,
+    *scheduling.voice_api.routes,
     *monitor.api.routes,
     *log_api.routes,
 ]

@@ -41,7 +41,7 @@ return n
 """
 RUN_KEYS = (
     *("agent", "reason", "node", "priority", "due_at", "schedule", "occurrence"),
-    "phase",
+    *("phase", "held"),
 )
 TOLD = ("ready_at", "progress", "status_text")
 ONCE_KNOWN = ("started_at", "ended_at", "exit_code", "signal", "attempt")

@@ -37,6 +37,7 @@ from monitor.run_totals import RunTotals
 from scheduling import lease, live_runs
 from scheduling.models import Delivery, Gap, Occurrence, Schedule
 from scheduling.run_state import FINAL, RunState
+from scheduling.sensor_models import Sensor
 
 GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
 METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -60,6 +61,7 @@ METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "From a program's start to its end.",
         ("exec_env",),
     ),
+    "kos_preemptions": (COUNTER, "Ended runs that made room, by how.", ("rung",)),
     "kos_run_cpu_seconds": (COUNTER, "CPU time that ended runs used.", ()),
     "kos_agent_crashes": (COUNTER, "Runs that failed or were lost.", ("agent",)),
     "kos_agent_restarts": (COUNTER, "Runs after a first attempt.", ("agent",)),
@@ -67,6 +69,9 @@ METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "kos_schedules": (GAUGE, "Schedules, by state.", ("state",)),
     "kos_occurrences_missed": (GAUGE, "Instants on record as missed.", ()),
     "kos_deliveries": (GAUGE, "Results on their way to a sink.", ("sink", "state")),
+    # sensors
+    "kos_sensor_messages": (COUNTER, "Values that came to sensors.", ()),
+    "kos_mqtt_rejected": (COUNTER, "Messages of the broker that were no values.", ()),
     # nodes
     "kos_node_up": (GAUGE, "1 while the node's heartbeats come.", ("node",)),
     "kos_node_cordoned": (GAUGE, "1 while the node takes no more runs.", ("node",)),
@@ -124,12 +129,20 @@ class KosCollector(Collector):
         yield from runs(now)
         yield from self._totals.collect(family)
         yield from schedules()
+        yield from sensors()
         yield from nodes()
         yield from product()
         yield single("kos_scrape_seconds", time.perf_counter() - began)
 
     def describe(self) -> list[Metric]:
         return []  # registering must not read the database
+
+
+def sensors() -> Iterator[Metric]:
+    """Of those there are: what a deleted one had counted is gone with it."""
+    came = Sensor.objects.aggregate(received=Sum("received"), rejected=Sum("rejected"))
+    yield single("kos_sensor_messages", came["received"] or 0)
+    yield single("kos_mqtt_rejected", came["rejected"] or 0)
 
 
 def runs(now: datetime) -> Iterator[Metric]:

@@ -21,7 +21,9 @@ import psutil
 import pynvml
 from django.conf import settings
 
+from agents import live_config
 from agents.models import Node
+from scheduling.planner import pressure
 
 PRESSURE = Path("/proc/pressure")  # how long work stalled for want of each resource
 CGROUP = Path("/sys/fs/cgroup")
@@ -81,6 +83,11 @@ def write_sample(node_name: str, now: datetime, usage: Usage) -> bool:
 def sampler_step(node_name: str, previous: Sample | None, *, now: datetime) -> Sample:
     """One heartbeat's sample: look, write, and hand back what the next one needs."""
     taken = sample(previous)
+    before = previous is not None and bool(previous.usage.get("memory_over"))
+    limit = live_config.current().max_memory_fraction
+    taken.usage["memory_over"] = pressure.is_over(
+        taken.usage["memory_fraction"], limit, before=before
+    )
     write_sample(node_name, now, taken.usage)
     return taken
 
@@ -122,6 +129,7 @@ def _memory() -> Usage:
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     return {
         "memory_used_bytes": memory.total - memory.available,
+        "memory_total_bytes": memory.total,
         "memory_fraction": round(1 - memory.available / memory.total, 4),
         "swap_used_bytes": swap.used,
     }

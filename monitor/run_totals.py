@@ -20,6 +20,7 @@ from typing import Any
 from agents.models import Agent
 from scheduling import live_runs
 from scheduling.models import Run
+from scheduling.planner.rungs import Rung
 from scheduling.run_state import FINAL, RunState
 
 DELAYS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10, 30, 60, 300)
@@ -30,7 +31,7 @@ AT_ONCE_S = 0.001  # due this close to the request: somebody waits for it
 CRASHED = frozenset({RunState.FAILED, RunState.LOST})
 COLUMNS = (
     *("id", "state", "agent_id", "exec_env", "attempt", "cpu_seconds"),
-    *("due_at", "queued_at", "started_at", "ended_at"),
+    *("due_at", "queued_at", "started_at", "ended_at", "rung"),
 )
 Family = Callable[[str], Any]
 
@@ -64,6 +65,7 @@ class RunTotals:
         self.crashes: Counter[int] = Counter()
         self.restarts: Counter[int] = Counter()
         self.cpu_s = 0.0
+        self.preemptions = Counter({rung.word: 0 for rung in Rung})
         self.start_delay = Histogram(DELAYS_S)
         self.request_to_start = Histogram(DELAYS_S)
         self.durations: dict[str, Histogram] = {}
@@ -103,6 +105,7 @@ class RunTotals:
         queued_at: datetime,
         started_at: datetime | None,
         ended_at: datetime | None,
+        rung: str,
     ) -> None:
         if state not in FINAL:
             self._live.add(run_id)
@@ -112,6 +115,8 @@ class RunTotals:
         self.crashes[agent_id] += state in CRASHED
         self.restarts[agent_id] += attempt > 1
         self.cpu_s += cpu_s or 0.0
+        if rung:
+            self.preemptions[rung] += 1
         if started_at is None:
             return
         self.start_delay.add((started_at - due_at).total_seconds())
@@ -130,6 +135,10 @@ class RunTotals:
         cpu = family("kos_run_cpu_seconds")
         cpu.add_metric([], self.cpu_s)
         yield cpu
+        made_room = family("kos_preemptions")
+        for rung, count in self.preemptions.items():
+            made_room.add_metric([rung], count)
+        yield made_room
         for name, histogram in (
             ("kos_run_start_delay_seconds", self.start_delay),
             ("kos_run_request_to_start_seconds", self.request_to_start),

@@ -15,8 +15,20 @@ from agents import secrets_admin  # noqa: F401 - registers them
 from agents.admin import AgentAdmin, ByRole, TabularInline, actor, pretty, role
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import agent_control, deliveries, runs, schedules
+from scheduling import (
+    agent_control,
+    backfill_admin,  # noqa: F401 - registers them
+    calendar_admin,  # noqa: F401 - registers them
+    deliveries,
+    graph_admin,  # noqa: F401 - registers them
+    runs,
+    schedules,
+    sensor_admin,  # noqa: F401 - registers them
+    webhook_admin,  # noqa: F401 - registers them
+    window_admin,  # noqa: F401 - registers them
+)
 from scheduling.models import Delivery, Gap, Occurrence, Phase, Run, Schedule
+from scheduling.queue_admin import QueueActions
 from scheduling.rq import admin as rq_pages  # noqa: F401 - registers them
 
 admin.site.unregister(Agent)
@@ -127,7 +139,7 @@ class Phases(TabularInline):
 
 
 @admin.register(Run)
-class RunAdmin(ByRole):
+class RunAdmin(QueueActions):
     inlines = [Phases]
     list_display = (
         *("uid", "agent", "state", "priority_word", "node", "attempt", "due_at"),
@@ -139,7 +151,7 @@ class RunAdmin(ByRole):
     ordering = ("-id",)
     exclude = ("params", "result", "handle")
     readonly_fields = ("parameters", "outcome")
-    actions = ["stop", "retry"]
+    actions = ["stop", "retry", "hold", "release", "boost"]
 
     @admin.display(description="priority", ordering="priority")
     def priority_word(self, run: Run) -> str:

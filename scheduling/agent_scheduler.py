@@ -18,29 +18,45 @@ import redis as redis_library
 from django.db import transaction
 
 from agents import crash_points, live_config, sealing
+from agents.config_keys import SchedulerConfig
 from scheduling import (
     agent_control,
+    backfills,
+    balancing,
     firing,
+    gang_starts,
     grants,
+    graph_runs,
+    horizons,
     hot_reads,
     lease,
+    limiting,
     nodes,
     overdue,
     preempting,
     result_dispatcher,
+    run_events,
     runs,
     sweeping,
+    windows,
 )
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait, plan
+from scheduling.planner.admission import (
+    Admit,
+    Decision,
+    Preempt,
+    Thaw,
+    Wait,
+    overtakes,
+    plan,
+)
+from scheduling.planner.snapshot import Snapshot
 from scheduling.rq import queues
-from scheduling.run_state import RunState
-from scheduling.runs import Step
 from scheduling.snapshot_reader import read_snapshot
+from scheduling.task_queue import Ageing
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
 FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
-S = RunState
 
 
 class Bus(Protocol):
@@ -79,6 +95,10 @@ def tick(token: int, *, now: datetime, per_class: int, bus: Bus = queues) -> int
     for decision in decisions:
         if isinstance(decision, Preempt):
             preempting.preempt(decision, token=token, now=now)
+        elif isinstance(decision, Thaw):
+            admitted += preempting.thaw(decision, token=token, now=now)
+    limiting.carry_out(decisions, token=token, now=now)
+    limiting.opening.note(decisions)
     tell_waits(decisions, now=now)
     return admitted
 
@@ -86,19 +106,47 @@ def tick(token: int, *, now: datetime, per_class: int, bus: Bus = queues) -> int
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
     config = live_config.current()
-    return plan(
-        read_snapshot(
-            now=now,
-            slots=config.max_concurrent_agents,
-            mode=config.scheduler_mode,
-            preemption=config.allow_agent_preemption,
-            memory_fraction=config.max_memory_fraction,
-            per_class=per_class,
-        )
+    snapshot = seen(config, now=now, per_class=per_class)
+    return decide(snapshot, config, now=now)
+
+
+def seen_now(*, now: datetime, per_class: int) -> Snapshot:
+    """The world as the planner sees it, under the configuration in force."""
+    config = live_config.current()
+    return seen(config, now=now, per_class=per_class)
+
+
+def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
+    """The world as it is, as it looks under this configuration."""
+    return read_snapshot(
+        now=now,
+        slots=config.max_concurrent_agents,
+        mode=config.scheduler_mode,
+        preemption=config.allow_agent_preemption,
+        memory_fraction=config.max_memory_fraction,
+        per_class=per_class,
+        ageing=ageing_of(config),
+        strategy=config.placement.strategy,
     )
 
 
-def admit(admissions: Sequence[Admit], *, token: int, now: datetime, bus: Bus) -> int:
+def ageing_of(config: SchedulerConfig) -> Ageing:
+    return Ageing(config.queue.ageing_s, config.queue.longest_wait_s)
+
+
+def decide(
+    snapshot: Snapshot, config: SchedulerConfig, *, now: datetime
+) -> list[Decision]:
+    """Plan, and once more with a reservation where somebody who waits is overtaken."""
+    decisions = plan(snapshot)
+    if config.placement.backfill == "easy" and overtakes(decisions):
+        return plan(horizons.with_horizon(snapshot, now))
+    return decisions
+
+
+def admit(
+    admissions: Sequence[Admit], *, token: int, now: datetime, bus: Bus = queues
+) -> int:
     """Reserve the room and hand the runs to their nodes' launchers.
 
     Jobs go out after the commit. One that is lost is found by its age, see
@@ -106,25 +154,16 @@ def admit(admissions: Sequence[Admit], *, token: int, now: datetime, bus: Bus) -
     """
     if not admissions:
         return 0
-    given = [a for a in admissions if a.grant is not None]
-    steps = [
-        Step(
-            a.run.id,
-            a.run.token,
-            also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
-        )
-        for a in admissions
-        if a.grant is None
-    ]
+    alone = [a for a in admissions if not a.run.gang]
     with transaction.atomic():
         lease.check(token)
-        moved = runs.move_many(
-            steps, before=S.QUEUED, to=S.ADMITTED, actor=ACTOR, now=now
-        )
-        if given:
-            moved += grants.admit(given, actor=ACTOR, now=now)
+        limiting.spend([a.run for a in alone], now=now)
+        moved = grants.move(alone, actor=ACTOR, now=now)
+    if len(alone) < len(admissions):
+        together = [a for a in admissions if a.run.gang]
+        moved += gang_starts.admit(together, token=token, actor=ACTOR, now=now)
     crash_points.reach("after_claim")
-    needy = {a.run.id for a in given if a.grant and a.grant.needy}
+    needy = {a.run.id for a in admissions if a.grant and a.grant.needy}
     batches: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
     for run in moved:
         batches[run["node"], run["id"] in needy].append((run["id"], run["token"]))
@@ -146,7 +185,7 @@ def tell_waits(decisions: Sequence[Decision], *, now: datetime) -> None:
     changed = {
         d.run.id: (d.why.code[:24], d.why.text)
         for d in decisions
-        if isinstance(d, Wait) and d.run.told != d.why.code[:24]
+        if isinstance(d, Wait) and not d.run.frozen and d.run.told != d.why.code[:24]
     }
     runs.note_waits(changed, now=now)
 
@@ -158,6 +197,12 @@ def housekeep(token: int, *, now: datetime) -> None:
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
     overdue.fail_overdue(now=now)
+    run_events.catch_up(now=now)
+    graph_runs.repair(now=now)
+    backfills.repair(now=now)
+    limiting.marking.keep_up(now=now)
+    balancing.rebalance(now=now)
+    windows.drain_nodes(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash

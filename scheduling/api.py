@@ -33,6 +33,7 @@ FILTERS = {
     "root": "root_uid",
     "parent": "parent__uid",
 }
+TOLD_OF_ONE = ("result", "params", "devices", "ports", "rung", "reclaimed_bytes")
 SIGNALS = {s.name for s in signals.Signals} - {"SIGSTOP", "SIGCONT"}
 
 
@@ -46,12 +47,14 @@ def find(uid: str) -> Run:
 
 def told(uid: str, status: int = 200) -> HttpResponse:
     """The run as it is now, with its result, its parameters and what it was given."""
-    columns = (*queries.RUN_COLUMNS, "result", "params", "devices", "ports")
+    columns = (*queries.RUN_COLUMNS, *TOLD_OF_ONE)
     row = Run.objects.values(*columns).get(uid=uid)
     body = {
         **queries.run_row(row),
         "result": row["result"],
         "params": row["params"],
+        "rung": row["rung"] or None,
+        "reclaimed_bytes": row["reclaimed_bytes"],
         "phases": phases.of_run(uid),
         "deliveries": deliveries.of_run(uid),
         "devices": row["devices"] or [],
@@ -120,12 +123,6 @@ class SignalRun(APIView):
         return Response({"sent": name}, 202)
 
 
-class WhyRun(APIView):
-    def get(self, request: Any, uid: str) -> Response:
-        Query(request)
-        return Response(queries.why(find(uid), now=now()))
-
-
 class RunResult(APIView):
     def get(self, request: Any, uid: str) -> HttpResponse:
         Query(request)
@@ -133,7 +130,7 @@ class RunResult(APIView):
 
 
 class Spawn(APIView):
-    """POST spawn/: {agent, params?, count?, priority?, at?} -> 202 {runs}."""
+    """POST spawn/: {agent, params?, count?, priority?, at?, gang?} -> 202 {runs}."""
 
     def post(self, request: Any) -> Response:
         body = fields_of(request.data, allowed=SPAWN_FIELDS, required=["agent"])
@@ -181,7 +178,6 @@ routes = [
     path("runs/<str:uid>/stop/", StopRun.as_view(), name="run-stop"),
     path("runs/<str:uid>/retry/", RetryRun.as_view(), name="run-retry"),
     path("runs/<str:uid>/signal/", SignalRun.as_view(), name="run-signal"),
-    path("runs/<str:uid>/why/", WhyRun.as_view(), name="run-why"),
     path("runs/<str:uid>/result/", RunResult.as_view(), name="run-result"),
     path("spawn/", Spawn.as_view(), name="spawn"),
     *(

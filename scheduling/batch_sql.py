@@ -17,7 +17,9 @@ from django.db import connection
 from django.db.models import Field, JSONField, Model
 
 from scheduling.models import Run
+from scheduling.run_state import RunState
 
+MOST_NAMED = 500  # primary keys in one statement
 TABLE = Run._meta.db_table
 JSON_COLUMNS = {f.name for f in Run._meta.fields if isinstance(f, JSONField)}
 NAME_OF = {
@@ -93,6 +95,19 @@ def _insertion(model: type[Model], known_by: tuple[str, ...], vendor: str) -> st
     return (
         f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) "
         f"SELECT {values} FROM {source} WHERE true RETURNING id, {', '.join(known_by)}"
+    )
+
+
+def rename_classes(changes: Sequence[tuple[int, str]]) -> int:
+    """Put waiting runs, by their primary keys, into classes of other names."""
+    by_name: dict[str, list[int]] = {}
+    for pk, name in changes:
+        by_name.setdefault(name, []).append(pk)
+    waiting = Run.objects.filter(state=RunState.QUEUED)
+    return sum(
+        waiting.filter(pk__in=pks[first : first + MOST_NAMED]).update(queue_class=name)
+        for name, pks in by_name.items()
+        for first in range(0, len(pks), MOST_NAMED)
     )
 
 

@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from redis import RedisError
 
 from agents import live_config, redis
-from scheduling import agent_scheduler, hot_reads, lease
+from scheduling import agent_scheduler, hot_reads, lease, limiting
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class Controller:
     def until_next(self) -> float:
         """Seconds until something is due, at most until the next chore."""
         now = utc_now()
-        wait_s = hot_reads.alarms(now).next_after(now)
+        wait_s = limiting.opening.sooner(hot_reads.alarms(now).next_after(now), now)
         self.due_at = None if wait_s is None else now + timedelta(seconds=wait_s)
         return CHORES_EVERY_S if wait_s is None else min(wait_s, CHORES_EVERY_S)
 

@@ -21,8 +21,10 @@ from agents.agent_lifecycle_hooks import END, POST, is_helper
 from agents.executors.base import Ended, Happening, NotStarted, Started
 from agents.models import NodeLog
 from scheduling import (
+    backfills,
     confidential,
     crash_loops,
+    graph_runs,
     hot_reads,
     launch,
     phases,
@@ -30,6 +32,7 @@ from scheduling import (
     result_bus,
     runs,
     tellings,
+    wishes,
 )
 from scheduling.batch_sql import as_instant
 from scheduling.models import Delivery, Run
@@ -230,11 +233,13 @@ def follow(closes: Sequence[Close], *, actor: str, now: datetime) -> None:
     if not wanting:
         return
     rows = Run.objects.select_related(
-        "agent__current", "version", "occurrence", "schedule", "pinned_node"
+        "agent__current", "version", "occurrence", "schedule", "pinned_node", "node"
     ).in_bulk([c.run.id for c in wanting])
     clear_up(rows.values())
     wanted = [w for c in wanting if (w := _next(rows[c.run.id], c, now))]
     runs.queue_many(wanted, now=now)
+    graph_runs.after_ends([run.occurrence_key for run in rows.values()], now=now)
+    backfills.after_ends(rows.values(), now=now)
     deliveries = [d for c in wanting for d in deliveries_of(rows[c.run.id], c.to, now)]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     send_on_commit(deliveries)
@@ -266,7 +271,7 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
     decision = restarts.after_end(
         end,
         kind=agent.kind,
-        retries=spec["retries"],
+        retries=graph_runs.retries_of(run, spec["retries"]),
         restart=spec["restart"],
         reschedule_on_crash=live_config.current().reschedule_on_crash,
         now=now,
@@ -279,6 +284,8 @@ def _next(run: Run, close: Close, now: datetime) -> runs.Wanted | None:
     changed = {"attempt": decision.attempt, "why": decision.why}
     if agent.kind == "persistent":
         changed["version"] = agent.current
+    if close.to == S.PREEMPTED and run.rung == wishes.CHECKPOINT:
+        changed["pinned_node"] = run.node  # where its saved work is
     return runs.again(run, actor="scheduler", at=decision.at, **changed)
 
 

@@ -7,17 +7,20 @@ looked at again and again, and told to the planner by the node's row.
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from agents import journal, redis
 from agents.executors.base import (
     BadSpec,
+    Capabilities,
     Executor,
     ExecutorError,
     LaunchSpec,
@@ -31,6 +34,13 @@ from scheduling.supervisor import Supervisor, utc_now
 
 log = logging.getLogger(__name__)
 TRY_AGAIN_S = 10.0  # an engine that was away
+
+
+def ways(can: Capabilities) -> dict[str, Any]:
+    """How runs of an environment can yield, and why not otherwise."""
+    each = {"freeze": can.freeze, "reclaim": can.reclaim and can.freeze}
+    why = {name: can.missing.get(name, "") for name, able in each.items() if not able}
+    return {**each, "why": why}
 
 
 class Environments:
@@ -63,12 +73,13 @@ class Environments:
         for executor in self.executors:
             if self._is_up(executor):
                 self._watch(executor)
-        offered: list[str] = []
+        offered: dict[str, Capabilities] = {}
         for executor in self.executors:
             if executor.name in self.supervisors:
-                offered += executor.capabilities()
+                offered |= executor.capabilities()
                 self.missing |= executor.absent()
         self._tell(sorted(offered), now)
+        self._tell_yields({name: ways(can) for name, can in offered.items()})
         self.looks += 1
 
     def _is_up(self, executor: Executor) -> bool:
@@ -121,6 +132,12 @@ class Environments:
             )
             transaction.on_commit(redis.wake, robust=True)
 
+    def _tell_yields(self, ways: dict[str, Any]) -> None:
+        """How runs can yield while they live, where that has changed."""
+        known = Node.objects.filter(name=self.node)
+        if known.values_list("yields", flat=True).first() not in (None, ways):
+            known.update(yields=ways)
+
     # -- what runs --------------------------------------------------------------------
 
     def start(self, specs: Sequence[LaunchSpec], *, now: datetime) -> None:
@@ -159,6 +176,15 @@ class Environments:
         """End one that is no run's own, at once. Raises ExecutorError."""
         if environment in self.of:
             self.of[environment].stop(uid, grace_s=0)
+
+    def poke(self, environment: str, uid: str, number: int) -> None:
+        """Send a run a signal; SIGCONT thaws it. Raises ExecutorError."""
+        if environment in self.of:
+            executor = self.of[environment]
+            if number == signal.SIGCONT:
+                executor.thaw(uid)
+            else:
+                executor.signal(uid, number)
 
     def _start(self, environment: str, batch: Sequence[LaunchSpec]) -> None:
         if environment not in self.of:

@@ -7,12 +7,11 @@ lost.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
@@ -20,15 +19,15 @@ from django.db.models.expressions import RawSQL
 from agents import live_config
 from agents.http import iso
 from agents.models import Agent, Node
-from scheduling import durations
+from scheduling import durations, window_bars, wish_list
+from scheduling.free_room import LOOK_AHEAD, Busy, Load, Profile, free_place
 from scheduling.models import Run
 from scheduling.planned import Outlook, outlooks
+from scheduling.planner.wishes import tolerated
 from scheduling.run_state import FINAL, RunState
 from scheduling.triggers.spans import span
 
-LOOK_AHEAD = timedelta(hours=12)  # how far the nearest free place is looked for
 LONGEST = timedelta(hours=6)  # an earlier start than this does not reach into it
-MOST_TRIES = 200  # free places tried
 HOLDING = "NOT ({table}.state IN ({states}))".format(
     table=Run._meta.db_table,
     states=", ".join(f"'{s}'" for s in sorted(FINAL | {RunState.QUEUED})),
@@ -39,38 +38,6 @@ ROOM_NAMES = {
     "memory_bytes": "memory",
     "gpus": "GPU",
 }
-
-
-class Load(NamedTuple):
-    """An amount of each thing that runs share."""
-
-    slots: int = 0
-    cpu_millis: int = 0
-    memory_bytes: int = 0
-    gpus: int = 0
-
-    def plus(self, other: Load, times: int = 1) -> Load:
-        a, b = self, other
-        return Load(
-            a[0] + times * b[0],
-            a[1] + times * b[1],
-            a[2] + times * b[2],
-            a[3] + times * b[3],
-        )
-
-    def beyond(self, room: Load) -> list[str]:
-        """Names of what is more than there is room for."""
-        pairs = zip(self._fields, self, room, strict=True)
-        return [name for name, asked, there in pairs if asked > there]
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Something that holds `load` in [start, end)."""
-
-    start: datetime
-    end: datetime
-    load: Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +69,8 @@ def verdict(
     missing = never_fits(agent.spec, nodes)
     if missing is not None:
         return Verdict(False, missing)
+    nodes = [node for node in nodes if not missing_on(node, agent.spec)]
+    conflicts, later = _windows_at(agent, start, node)
     took = durations.expected(now)
     length = (
         end - start
@@ -110,18 +79,47 @@ def verdict(
     )
     room = room_of(nodes)
     need = load_of(agent.spec)
-    busy = busy_in(start, start + LOOK_AHEAD, exclude_occurrence, took, now)
+    until = start + LOOK_AHEAD + length
+    busy = busy_in(start, until, exclude_occurrence, took, now, nodes)
     profile = Profile.of(busy)
     beyond = profile.beyond(start, start + length, need, room)
     if not nodes or not beyond:
-        return Verdict(True)
+        return Verdict(True, None, conflicts, later)
     what = " and ".join(ROOM_NAMES[name] for name in beyond)
     text = f"exceeds {what} for part of {span(length)}; it will queue"
     free = free_place(profile, start, length, need, room)
     if free is None:
-        return Verdict(True, None, (text,))
-    later = Suggestion(free, f"room from {iso(free)}")
-    return Verdict(True, None, (f"{text}, expected start {iso(free)}",), (later,))
+        return Verdict(True, None, (*conflicts, text), later)
+    text += f", expected start {iso(free)}"
+    room_at = Suggestion(free, f"room from {iso(free)}")
+    return Verdict(True, None, (*conflicts, text), (*later, room_at))
+
+
+BECOMES = {
+    "skip": "it will be skipped",
+    "shift": "it will be moved to its end",
+    "queue": "it will wait until it is over",
+}
+
+
+def _windows_at(
+    agent: Agent, start: datetime, node: Node | None
+) -> tuple[tuple[str, ...], tuple[Suggestion, ...]]:
+    """What windows of time make of a start, and when it is free of them."""
+    fell = window_bars.fall(
+        window_bars.kept(),
+        start,
+        agent_pk=agent.pk,
+        priority=agent.priority,
+        node=node.name if node else "",
+    )
+    if fell is None:
+        return (), ()
+    text = f"falls into {fell.name}; {BECOMES[fell.policy]}"
+    if fell.until is None:
+        return (text,), ()
+    free = Suggestion(fell.until, f"free of {fell.name} from {iso(fell.until)}")
+    return (text,), (free,)
 
 
 def never_fits(spec: Mapping[str, Any], nodes: Sequence[Node]) -> str | None:
@@ -146,6 +144,21 @@ def missing_on(node: Node, spec: Mapping[str, Any]) -> list[str]:
     if spec["memory_bytes"] > memory_of(node):
         size = f"{spec['memory_bytes'] / 1e9:g} GB"
         found.append(f"needs {size}, it may give {memory_of(node) / 1e9:.1f} GB")
+    return found + misplaced_on(node, spec)
+
+
+def misplaced_on(node: Node, spec: Mapping[str, Any]) -> list[str]:
+    """What of its placement the node does not hold, neighbours apart: they come and
+    go."""
+    placement, found = spec.get("placement") or {}, list[str]()
+    if bar := wish_list.bar_of(placement, node.name, node.labels):
+        found.append(f"it {bar.text}")
+    for taint in sorted(node.taints):
+        if not tolerated(taint, placement.get("tolerate", ())):
+            found.append(f"it does not tolerate {taint}")
+    wanted, has = spec.get("bandwidth_bps"), node.bandwidth_bps
+    if wanted and has is not None and wanted > has:
+        found.append(f"needs {wanted / 1e6:g} Mbit/s, it has {has / 1e6:g}")
     return found
 
 
@@ -172,8 +185,10 @@ def busy_in(
     exclude_occurrence: str,
     took: Mapping[int, float],
     now: datetime,
+    nodes: Sequence[Node],
 ) -> list[Busy]:
-    """What runs now and what is planned, as far as it reaches into [start, end)."""
+    """What runs now and what is planned, as far as it reaches into [start, end). What
+    runs on other nodes than these only has its slot."""
     ahead = outlooks(max(now, start - LONGEST), end, now=now)
     planned = [o for o in ahead if o.count]
     agents = {o.schedule.agent_id for o in planned}
@@ -181,7 +196,7 @@ def busy_in(
         a.pk: load_of(a.spec)
         for a in Agent.objects.filter(pk__in=agents).select_related("current")
     }
-    busy = list(running(now, took))
+    busy = list(running(now, took, {node.pk for node in nodes}))
     for outlook in planned:
         pk = outlook.schedule.agent_id
         length = timedelta(seconds=took.get(pk, durations.UNKNOWN_S))
@@ -203,7 +218,9 @@ def planned_busy(
             yield Busy(instant.due_at, instant.due_at + length, load)
 
 
-def running(now: datetime, took: Mapping[int, float]) -> Iterable[Busy]:
+def running(
+    now: datetime, took: Mapping[int, float], nodes: Container[int]
+) -> Iterable[Busy]:
     """Runs that hold resources, until they probably end; persistent ones for good."""
     holding = RawSQL(HOLDING, [], output_field=BooleanField())  # type: ignore[no-untyped-call]
     rows = Run.objects.filter(holding).values_list(
@@ -213,55 +230,12 @@ def running(now: datetime, took: Mapping[int, float]) -> Iterable[Busy]:
         "cpu_millis",
         "memory_bytes",
         "gpus",
+        "node_id",
     )
-    for agent, kind, started_at, cpu_millis, memory_bytes, gpus in rows:
+    for agent, kind, started_at, *need, node in rows:
         length = timedelta(seconds=took.get(agent, durations.UNKNOWN_S))
         ends = max((started_at or now) + length, now + timedelta(seconds=1))
         if kind == "persistent":
             ends = now + timedelta(days=3_660)
-        yield Busy(now, ends, Load(1, cpu_millis, memory_bytes, gpus))
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What is held over time: `held[i]` from `moments[i]` up to the next moment."""
-
-    moments: list[datetime]
-    held: list[Load]
-
-    @classmethod
-    def of(cls, busy: Iterable[Busy]) -> Profile:
-        changes: dict[datetime, Load] = {}
-        for b in busy:
-            changes[b.start] = changes.get(b.start, Load()).plus(b.load)
-            changes[b.end] = changes.get(b.end, Load()).plus(b.load, -1)
-        moments, held, now_held = sorted(changes), [], Load()
-        for moment in moments:
-            now_held = now_held.plus(changes[moment])
-            held.append(now_held)
-        return cls(moments, held)
-
-    def beyond(
-        self, start: datetime, end: datetime, need: Load, room: Load
-    ) -> list[str]:
-        """Names of what runs out if `need` comes on top within [start, end)."""
-        first = max(bisect_right(self.moments, start) - 1, 0)
-        last = bisect_left(self.moments, end)
-        names: list[str] = need.beyond(room)
-        for held in self.held[first:last]:
-            names += [n for n in held.plus(need).beyond(room) if n not in names]
-        return names
-
-
-def free_place(
-    profile: Profile, start: datetime, length: timedelta, need: Load, room: Load
-) -> datetime | None:
-    """The first moment after `start` with room for the whole length, among those at
-    which something changes."""
-    first = bisect_right(profile.moments, start)
-    for moment in profile.moments[first : first + MOST_TRIES]:
-        end = moment + length
-        if moment < start + LOOK_AHEAD and not profile.beyond(moment, end, need, room):
-            whole = moment.replace(microsecond=0)
-            return whole if whole == moment else whole + timedelta(seconds=1)
-    return None
+        load = Load(1, *need) if node is None or node in nodes else Load(1)
+        yield Busy(now, ends, load)

@@ -16,9 +16,12 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from agents.prepared import Prepared
+from scheduling import window_bars
 from scheduling.batch_sql import database_instant
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.run_state import FINAL
+from scheduling.runs import BACKFILL
+from scheduling.window_bars import Live
 
 if TYPE_CHECKING:
     from scheduling.firing_turn import Turn
@@ -50,6 +53,7 @@ class Facts:
 
     rows: dict[int, dict[str, Occurrence]] = field(default_factory=dict)
     live: dict[int, list[int]] = field(default_factory=dict)
+    windows: tuple[Live, ...] = ()  # of time, in which nothing may start
 
 
 def due_schedules(now: datetime, limit: int) -> list[Schedule]:
@@ -63,7 +67,7 @@ def fresh(schedule: Schedule, now: datetime) -> Schedule | None:
 
 
 def read(turns: Collection[Turn], now: datetime) -> Facts:
-    facts = Facts(rows=_rows(turns, now))
+    facts = Facts(rows=_rows(turns, now), windows=window_bars.kept())
     concerned = [t.schedule for t in turns if t.may_overlap]
     if concerned:
         facts.live = live_runs(concerned)
@@ -98,6 +102,7 @@ def live_runs(schedules: Collection[Schedule]) -> dict[int, list[int]]:
     live = not_over({s.agent_id for s in schedules}).filter(
         Q(schedule_id__in=wanted) | Q(agent_id__in=of_agent)
     )
+    live = live.exclude(requested_by__startswith=BACKFILL)  # goes on beside them
     found: dict[int, list[int]] = {}
     for pk, agent, schedule_pk in live.values_list("pk", "agent_id", "schedule_id"):
         for concerned in of_agent.get(agent, [schedule_pk]):

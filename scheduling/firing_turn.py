@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from scheduling.models import Occurrence, Schedule
 from scheduling.overlap import Replace, Skip, Start, WaitForEnd, judge
@@ -16,6 +16,7 @@ from scheduling.timetables import timetable_of
 from scheduling.triggers.base import key_of
 from scheduling.triggers.missed import ON_TIME, Due, Missed, Passed, all_due, take_due
 from scheduling.triggers.timetable import Timetable
+from scheduling.window_bars import Live, fall
 
 if TYPE_CHECKING:
     from scheduling.firing_facts import Facts
@@ -37,6 +38,8 @@ class Turn:
     starts: list[Occurrence] = field(default_factory=list)
     others: list[Occurrence] = field(default_factory=list)  # skipped, missed, waiting
     replaced: list[tuple[list[int], bool, Occurrence]] = field(default_factory=list)
+    windows: tuple[Live, ...] = ()
+    shifted: list[Occurrence] = field(default_factory=list)  # to the end of a window
     next_due_at: datetime | None = None
     must_look_further: bool = False  # next_nominal is taken by a row
 
@@ -92,6 +95,7 @@ class Turn:
 
     def decide(self, facts: Facts) -> None:
         """Settle every due instant and find the next one."""
+        self.windows = facts.windows
         rows = facts.rows.get(self.schedule.pk, {})
         live = list(facts.live.get(self.schedule.pk, []))
         waiting = [r for r in rows.values() if r.state == "planned" and r.decided_at]
@@ -123,12 +127,14 @@ class Turn:
         if said := self._refusal(row):
             self._note(row, *said)
             return
+        if self.windows and self._kept_out(row):
+            return
         policy = self.schedule.overlap
         if self.schedule.agent.kind == "persistent" and policy == "allow_all":
             policy = "skip"  # there is never a second one of a persistent agent
         match judge(policy, live=len(live), waiting=len(waiting)):
             case Start():
-                self._note(row, "run", "")
+                self._note(row, "run", "" if row.nominal_at else row.reason)
                 self.starts.append(row)
                 live.append(0)  # it has no primary key yet
             case Skip(reason=reason):
@@ -153,6 +159,28 @@ class Turn:
         if row.moved and late_s > grace_s:
             return "missed", "the scheduler did not run then"
         return None
+
+    def _kept_out(self, row: Occurrence) -> bool:
+        """Whether a window of time settled it: skipped, or moved to its end. What only
+        waits there is queued, and held back by the plan."""
+        schedule = self.schedule
+        priority = schedule.priority
+        who: dict[str, Any] = {
+            "agent_pk": schedule.agent_id,
+            "priority": schedule.agent.priority if priority is None else priority,
+        }
+        fell = fall(self.windows, row.due_at, **who)
+        if fell is None and self.now - row.due_at > ON_TIME:
+            fell = fall(self.windows, self.now, **who)  # it is made up for
+        if fell is None or fell.policy == "queue":
+            return False
+        if fell.policy == "skip" or fell.until is None:
+            self._note(row, "skipped", f"falls into {fell.name}")
+            return True
+        row.due_at, row.moved = fell.until, True
+        row.state, row.reason = "planned", f"moved to the end of {fell.name}"
+        self.shifted.append(row)
+        return True
 
     def _note(self, row: Occurrence, state: str, reason: str) -> None:
         row.state, row.reason, row.decided_at = state, reason, self.now
@@ -195,4 +223,5 @@ class Turn:
         if self.next_nominal is not None:
             self.must_look_further = key_of(self.next_nominal) in rows
             later.append(self.timetable.due(self.next_nominal))
+        later += [row.due_at for row in self.shifted]
         self.next_due_at = min(later, default=None)

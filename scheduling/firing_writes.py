@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, connection
 
@@ -19,7 +20,7 @@ from scheduling.models import Occurrence, Run, Schedule
 from scheduling.runs import Wanted
 
 ACTOR = "scheduler"
-COLUMNS = ("state", "reason", "decided_at")
+COLUMNS = ("state", "reason", "decided_at", "due_at", "moved")
 PAUSE = ("paused_at", "paused_until", "paused_note", "paused_by")
 # As SQL, since a thousand schedules may be due in one second.
 MOVE_ON = f"""
@@ -43,7 +44,9 @@ def write(turns: Sequence[Turn], now: datetime) -> int:
             )
             turn.schedule.cursor_at = cursor_at
         end_former(turn, now)
-    save_rows([row for turn in turns for row in (*turn.starts, *turn.others)])
+    save_rows(
+        [r for turn in turns for r in (*turn.starts, *turn.others, *turn.shifted)]
+    )
     queue([row for turn in turns for row in turn.starts], now)
     journal.record_many([event for turn in turns for event in _events(turn, now)])
     move_on(turns, now)
@@ -125,23 +128,37 @@ def wanted(row: Occurrence) -> Wanted:
         schedule=schedule,
         params={**schedule.params, **(row.params or {})},
         priority=schedule.priority,
+        concurrency=schedule.concurrency,
         timeout_s=timeout_s,
         pinned_node=row.node,
+        **caused(row),
     )
+
+
+def caused(row: Occurrence) -> dict[str, Any]:
+    """What an event leaves on its run: why, and the chain it goes on with."""
+    if row.nominal_at is not None:
+        return {}
+    why = {"why": row.reason}
+    cause = row.cause
+    if cause is None:
+        return why
+    root = cause.root_uid or cause.uid
+    return {**why, "parent_id": cause.pk, "root_uid": root, "depth": cause.depth + 1}
 
 
 def _events(turn: Turn, now: datetime) -> list[journal.Entry]:
     return [
         books.entry(
-            f"occurrence.{row.state}",
+            "occurrence.moved" if row.state == "planned" else f"occurrence.{row.state}",
             turn.schedule,
             ACTOR,
             now,
             occurrence=books.occurrence_id(turn.schedule, row.key),
             reason=row.reason,
         )
-        for row in turn.others
-        if row.state in ("skipped", "missed")
+        for row in (*turn.others, *turn.shifted)
+        if row.state in ("skipped", "missed") or row in turn.shifted
     ]
 
 

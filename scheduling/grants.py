@@ -29,6 +29,25 @@ def admit(
     return runs.move_many(steps, before=S.QUEUED, to=S.ADMITTED, actor=actor, now=now)
 
 
+def move(
+    admissions: Sequence[Admit], *, actor: str, now: datetime
+) -> list[dict[str, Any]]:
+    """Admit, who is given something and who is not. Inside the transaction that
+    checked the lease. Returns the runs that moved."""
+    given = [a for a in admissions if a.grant is not None]
+    steps = [
+        Step(
+            a.run.id,
+            a.run.token,
+            also_set={"node_id": a.node_id, "admitted_at": now, "+token": 1},
+        )
+        for a in admissions
+        if a.grant is None
+    ]
+    moved = runs.move_many(steps, before=S.QUEUED, to=S.ADMITTED, actor=actor, now=now)
+    return moved + (admit(given, actor=actor, now=now) if given else [])
+
+
 def _step(admission: Admit, now: datetime) -> Step:
     grant, run = admission.grant, admission.run
     assert grant is not None, "only who is given something comes here"

@@ -29,7 +29,16 @@ MANY, MANY_TURN_S = 200, 1.0  # so many are looked up less often
 CATCH_UP_S = 5.0  # what runs said while we were away has to be read first
 S = RunState
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-COLUMNS = ("uid", "token", "state", "version_id", "started_at", "ready_at", "ports")
+COLUMNS = (
+    "uid",
+    "token",
+    "state",
+    "version_id",
+    "started_at",
+    "ready_at",
+    "ports",
+    "frozen_s",
+)
 
 
 @dataclass(slots=True)
@@ -103,7 +112,8 @@ class Health:
         now = self.clock()
         readiness = patient.spec.get("readiness")
         if readiness and row["ready_at"] is None:
-            if late := too_late(patient, readiness, row["started_at"], now):
+            begun = row["started_at"] + timedelta(seconds=row["frozen_s"])
+            if late := too_late(patient, readiness, begun, now):
                 await self.fail(patient, late)
             elif readiness["by"] != "notify":
                 self.look(patient, row, readiness, self.until_ready, now)

@@ -30,12 +30,12 @@ from django.db import DatabaseError, close_old_connections
 from redis import RedisError
 
 from agents import agent_lifecycle_hooks as hooks
-from agents.agent_lifecycle_hooks import END, POST, PRE
+from agents.agent_lifecycle_hooks import CHECKPOINT, END, POST, PRE
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.executors.base import ExecutorError, Happening, LaunchSpec
 from agents.hooks.budget import Budget
 from agents.hooks.cache import Cache
-from scheduling import endings, hook_steps, launch, phases, runs
+from scheduling import endings, hook_steps, launch, phases, runs, wishes
 from scheduling.hook_steps import Job
 from scheduling.launch import Start
 from scheduling.models import Phase, Run
@@ -46,6 +46,7 @@ AT_ONCE = 16  # runs, in each phase
 LOOK_MOST = 200  # rows one look takes up
 AGAIN_S = 1.0  # after trouble with the database, Redis or an executor
 GONE = "the run ended"
+KINDS = (PRE, POST, CHECKPOINT, END)
 RUNS_ON = (RunState.RUNNING, RunState.SUSPENDED)
 TROUBLE = (DatabaseError, RedisError, ExecutorError, OSError)
 T = TypeVar("T")
@@ -58,6 +59,8 @@ class Programs(Protocol):
     def start(self, specs: Sequence[LaunchSpec], *, now: datetime) -> None: ...
     def begin(self, spec: LaunchSpec) -> None: ...
     def end(self, environment: str, uid: str) -> None: ...
+    def poke(self, environment: str, uid: str, number: int) -> None: ...
+    def stop_pending(self) -> None: ...
 
 
 class HookRuns:
@@ -79,8 +82,10 @@ class HookRuns:
         self.in_thread, self.clock = in_thread, clock
         self.cache = Cache(cache)
         self.cache.tidy()
-        self.pools = {when: asyncio.Semaphore(AT_ONCE) for when in (PRE, POST, END)}
-        self.workers = ThreadPoolExecutor(3 * AT_ONCE, thread_name_prefix="hook")
+        self.pools = {when: asyncio.Semaphore(AT_ONCE) for when in KINDS}
+        self.workers = ThreadPoolExecutor(
+            len(KINDS) * AT_ONCE, thread_name_prefix="hook"
+        )
         self.steps = hook_steps.Steps(self)
         self.leaving = False
         self._lock = threading.Lock()
@@ -114,14 +119,16 @@ class HookRuns:
     def cancel_unwanted(self) -> None:
         """End the steps before and beside programs of runs that are to end."""
         with self._lock:
-            jobs = {job.uid: job for job in self._jobs.values() if job.when != END}
+            jobs = [job for job in self._jobs.values() if job.when != END]
         if not jobs:
             return
-        wanted = Run.objects.filter(
-            uid__in=list(jobs), state__in=(RunState.STARTING, *RUNS_ON)
-        )
-        for uid in set(jobs) - set(wanted.values_list("uid", flat=True)):
-            self.loop.call_soon_threadsafe(jobs[uid].stop)
+        rows = Run.objects.filter(uid__in={job.uid for job in jobs})
+        state = dict(rows.values_list("uid", "state"))
+        for job in jobs:
+            saves = job.when == CHECKPOINT
+            wanted = (RunState.STOPPING,) if saves else (RunState.STARTING, *RUNS_ON)
+            if state.get(job.uid) not in wanted:
+                self.loop.call_soon_threadsafe(job.stop)
 
     def stop(self) -> None:
         """Leave everything as it is, to be gone on with by the next process."""
@@ -180,6 +187,8 @@ class HookRuns:
                     found.append(Job(left.run_id, left.uid, PRE))
                 case ("post_start", state) if state in RUNS_ON:
                     found.append(Job(left.run_id, left.uid, POST))
+                case ("checkpoint", RunState.STOPPING):
+                    found.append(Job(left.run_id, left.uid, CHECKPOINT))
                 case ("on_shutdown", state) if state in FINAL and not busy:
                     found.append(Job(left.run_id, left.uid, END))
                 case ("on_shutdown", _):
@@ -190,8 +199,7 @@ class HookRuns:
 
     def _left(self) -> list[phases.Open]:
         """Each phase by itself: a slow one must not hide the others."""
-        kinds = (PRE, POST, END)
-        each = [phases.open_on(self.node, when, most=LOOK_MOST) for when in kinds]
+        each = [phases.open_on(self.node, when, most=LOOK_MOST) for when in KINDS]
         return [left for found in each for left in found]
 
     def _go(self, job: Job) -> None:
@@ -246,6 +254,8 @@ class HookRuns:
                     break
         if job.unwanted.is_set():
             await self.in_thread(partial(self._stop_rest, job.run_id, job.when))
+        elif job.when == CHECKPOINT:
+            await self.in_thread(partial(self._saved, job))
         elif job.when == PRE and await self.in_thread(partial(self._is_wanted, job)):
             start = partial(self.programs.start, [job.start.spec], now=self.clock())
             await asyncio.to_thread(start)
@@ -277,6 +287,11 @@ class HookRuns:
 
     def _stop_rest(self, run_id: int, when: str, why: str = GONE) -> None:
         phases.stop_rest(run_id, when, why, actor=self.actor, now=self.clock())
+
+    def _saved(self, job: Job) -> None:
+        """It has saved its work, or could not: now it is stopped."""
+        wishes.saved(job.run_id)
+        self.programs.stop_pending()
 
     def _is_wanted(self, job: Job) -> bool:
         """Whether the program is still to start."""
@@ -313,6 +328,8 @@ class HookRuns:
         """An error of our own must not hold a run for ever."""
         reason = f"{_words(job.when)} hooks: an error of the scheduler's own"
         self._stop_rest(job.run_id, job.when, reason)
+        if job.when == CHECKPOINT:
+            self._saved(job)
         if job.when == PRE and job.start is not None:
             self._fail(job, reason)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +19,7 @@ from agents.agent_lifecycle_hooks import HookFailed, HookStopped, Place, Step
 from agents.executors.base import BadSpec, ExecutorError, Happening, LaunchSpec
 from agents.hooks import beneath
 from agents.hooks.budget import Budget
-from scheduling import phases
+from scheduling import checkpoints, phases
 from scheduling.launch import Start
 from scheduling.models import Phase, Run
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LATE_S = 1.0  # a step of ours tells by itself that its time is over
 ASK_AGAIN_S = 5.0  # whether a helper is there, and whether its row is closed
 NOT_STARTED_S = 60.0  # how long an executor may take to start a helper
+LOOK_EVERY_S = 0.02  # whether a program has saved its work
 LEAVES_S = 15.0  # how long a helper may take to be gone once it is ended
 
 
@@ -102,8 +104,13 @@ class Steps:
     async def _do(self, job: Job, phase: Phase, step: Step) -> str:
         assert job.start is not None
         await asyncio.to_thread(hooks.make_folders, job.start.spec)
+        if step.when == hooks.CHECKPOINT:  # who is frozen saves nothing
+            spec = job.start.spec
+            await self._poke(spec, signal.SIGCONT)
         if step.does == "run":
             return await self._helped(job, phase, step)
+        if step.does == "signal":
+            return await self._saved(job, step)
         if step.command:
             return await self._answered(job, step)
         return await self._ours(job, step)
@@ -162,6 +169,24 @@ class Steps:
                 await self._begin(spec)
                 await self._pause(job, answer, ASK_AGAIN_S)
         return ""
+
+    async def _saved(self, job: Job, step: Step) -> str:
+        """Tell the program by a signal, and wait until it says that it has saved."""
+        assert job.start is not None
+        spec, until = job.start.spec, time.monotonic() + step.time_limit_s
+        await asyncio.to_thread(checkpoints.forget_done, spec)
+        await self._poke(spec, signal.Signals[step.options])
+        while not await asyncio.to_thread(checkpoints.is_done, spec):
+            if time.monotonic() > until:
+                done = f"{checkpoints.FOLDER}/{checkpoints.DONE}"
+                raise HookFailed(f"wrote no {done} within {step.time_limit_s:g} s")
+            await self._wait(job, LOOK_EVERY_S)
+        return ""
+
+    async def _poke(self, spec: LaunchSpec, number: int) -> None:
+        """Send the run's program a signal; SIGCONT thaws it."""
+        poke = partial(self.node.programs.poke, spec.environment, spec.uid, number)
+        await asyncio.to_thread(poke)
 
     async def _how_it_ended(self, job: Job) -> dict[str, str]:
         """What a step after the end is told of it."""

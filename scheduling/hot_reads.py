@@ -81,38 +81,83 @@ def alarms(now: datetime) -> Alarms:
 
 NODES = f"""
 SELECT name, id, cpu_millis, memory_bytes, gpus, environments,
-       state = 'up' AND NOT cordoned AND NOT draining
+       state = 'up' AND NOT cordoned AND NOT draining, state = 'up',
+       taints, usage, balance
 FROM {NODE} ORDER BY name
 """
 
 
 def nodes() -> list[tuple[Any, ...]]:
-    """(name, id, cpu_millis, memory_bytes, gpus, environments, open) of each node."""
-    return [(*row[:5], orjson.loads(row[5]), bool(row[6])) for row in rows(NODES)]
+    """(name, id, cpu_millis, memory_bytes, gpus, environments, open, up, taints, usage,
+    balance) of each node."""
+    return [
+        (
+            *row[:5],
+            orjson.loads(row[5]),
+            bool(row[6]),
+            bool(row[7]),
+            *map(orjson.loads, row[8:]),
+        )
+        for row in rows(NODES)
+    ]
 
 
+RESTS = "(r.suspended_at IS NOT NULL AND r.wish <> 'thaw')"  # its CPU is others'
+HELD = f"""
+CASE WHEN {RESTS} THEN 0 ELSE r.cpu_millis END AS cpu,
+r.memory_bytes - CASE WHEN {RESTS} THEN coalesce(r.reclaimed_bytes, 0) ELSE 0 END
+AS memory, r.gpus AS gpus, CASE WHEN {RESTS} THEN 0 ELSE 1 END AS slots
+"""
 OCCUPIED = f"""
-SELECT coalesce(n.name, ''), sum(r.cpu_millis), sum(r.memory_bytes), sum(r.gpus),
-       count(*), r.state = 'stopping'
+SELECT node, sum(cpu), sum(memory), sum(gpus), sum(slots), going, sum(young) FROM (
+SELECT coalesce(n.name, '') AS node, {HELD},
+       CASE WHEN r.state = 'stopping' THEN 'stop'
+            WHEN r.state IN ('running', 'suspended') AND r.wish IN ('freeze', 'reclaim')
+            THEN r.wish ELSE '' END AS going,
+       CASE WHEN r.admitted_at > %s THEN r.memory_bytes ELSE 0 END AS young
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id
-WHERE {began_sql("r")} GROUP BY 1, 6
+WHERE {began_sql("r")}) AS held
+GROUP BY node, going
 """
 PREEMPTIBLE = f"""
-SELECT r.id, coalesce(n.name, ''), r.priority, r.cpu_millis, r.memory_bytes, r.gpus
+SELECT r.id, coalesce(n.name, ''), r.priority, {HELD},
+       r.state, r.wish, r.exec_env, r.version_id, r.started_at,
+       r.reclaimed_bytes IS NOT NULL, r.memory_bytes,
+       r.admitted_at, coalesce(r.line_at, r.due_at)
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id
 WHERE {began_sql("r")} AND r.state <> 'stopping' AND r.priority < %s
+AND r.wish NOT IN ('freeze', 'reclaim', 'thaw')
 """
+SUSPENDED = f"""
+SELECT r.id, r.token, r.due_at, r.priority, r.exec_env, r.cpu_millis,
+       coalesce(r.reclaimed_bytes, 0), n.name
+FROM {RUN} r JOIN {NODE} n ON n.id = r.node_id
+WHERE {began_sql("r")} AND r.state = 'suspended' AND r.wish = ''
+AND r.suspended_by = 'scheduler' AND r.suspended_at <= %s ORDER BY r.id
+"""
+YIELDS = f"SELECT name, yields FROM {NODE}"
 
 
-def occupied() -> list[tuple[Any, ...]]:
-    """(node, cpu_millis, memory_bytes, gpus, runs, yielding), summed by the database:
-    a thousand running cost no more than ten to read."""
-    return rows(OCCUPIED)
+def occupied(young_since: datetime) -> list[tuple[Any, ...]]:
+    """(node, cpu_millis, memory_bytes, gpus, slots, how they yield, memory_bytes of
+    those admitted since), summed by the database: a thousand running cost no more than
+    ten to read."""
+    return rows(OCCUPIED, [database_instant(young_since)])
 
 
 def preemptible(below: int) -> list[tuple[Any, ...]]:
-    """(id, node, priority, cpu_millis, memory_bytes, gpus) of runs less urgent."""
+    """Runs less urgent, as suspended_runs takes them."""
     return rows(PREEMPTIBLE, [below]) if below else []
+
+
+def suspended(until: datetime) -> list[tuple[Any, ...]]:
+    """Runs frozen since `until` or longer that may go on when there is room."""
+    return rows(SUSPENDED, [database_instant(until)])
+
+
+def yields() -> dict[str, dict[str, Any]]:
+    """How the runs of each node and environment can yield while they live."""
+    return {name: orjson.loads(told) for name, told in rows(YIELDS)}
 
 
 MOST_SPECS = 2000  # kept in a process; a spec has a few kilobytes

@@ -21,7 +21,15 @@ from agents.executors.given import SECRETS
 from agents.models import Agent
 from agents.secret_store import Missing
 from agents.secret_uses import uses_of
-from scheduling import confidential, given, hot_reads, phases, runs, this_node
+from scheduling import (
+    checkpoints,
+    confidential,
+    given,
+    hot_reads,
+    phases,
+    runs,
+    this_node,
+)
 from scheduling.batch_sql import iso
 from scheduling.models import Run
 from scheduling.run_folders import artefacts_name, folder_of, work_name
@@ -125,7 +133,17 @@ def started_from(
 
 def start_of(row: Mapping[str, Any], shared: Shared) -> Start:
     said = row["spec"]
-    return Start(row["id"], spec_of(row, shared), said["hooks"], is_probed(said))
+    start = Start(row["id"], spec_of(row, shared), said["hooks"], is_probed(said))
+    return with_its_work(start, row) if shared.saves_work else start
+
+
+def with_its_work(start: Start, row: Mapping[str, Any]) -> Start:
+    """With the folder of its checkpoints, what earlier attempts saved in it."""
+    try:
+        env = checkpoints.prepare(start.spec, start.run_id, row["attempt"])
+    except (OSError, agent_lifecycle_hooks.HookFailed) as failed:
+        return replace(start, refused=f"cannot start: {failed}")
+    return replace(start, spec=replace(start.spec, env={**start.spec.env, **env}))
 
 
 def with_its_secrets(start: Start, row: Mapping[str, Any], *, now: datetime) -> Start:
@@ -165,6 +183,7 @@ class Shared:
     limits: Limits
     mounts: tuple[Mount, ...]
     has_secret_files: bool
+    saves_work: bool  # it has a checkpoint hook
 
 
 def shared_of(spec: Mapping[str, Any], node: str) -> Shared:
@@ -178,6 +197,7 @@ def shared_of(spec: Mapping[str, Any], node: str) -> Shared:
         limits=limits(spec),
         mounts=mounts_of(spec),
         has_secret_files=any(use.form == "file" for use in uses_of(spec)),
+        saves_work=agent_lifecycle_hooks.CHECKPOINT in spec["hooks"],
     )
 
 

@@ -26,12 +26,14 @@ def database_clock() -> str:
 
 
 @transaction.atomic
-def acquire(holder: str, *, ttl_s: float, step_ms: float = 0) -> int | None:
+def acquire(
+    holder: str, *, ttl_s: float, step_ms: float = 0, name: str = LEADER
+) -> int | None:
     """Take or keep the lease. The fencing token, or None while another one leads.
 
     `step_ms`: how long the holder's last step took, for people to see.
     """
-    Lease.objects.get_or_create(name=LEADER, defaults={"holder": ""})
+    Lease.objects.get_or_create(name=name, defaults={"holder": ""})
     table, now = Lease._meta.db_table, database_clock()
     with connection.cursor() as cursor:
         cast = "" if connection.vendor == "sqlite" else "::int"
@@ -39,13 +41,13 @@ def acquire(holder: str, *, ttl_s: float, step_ms: float = 0) -> int | None:
             f"UPDATE {table} SET token = token + (holder <> %s){cast}, holder = %s, "
             f"step_ms = %s, expires_at = {now} + %s "
             f"WHERE name = %s AND (holder = %s OR expires_at < {now}) RETURNING token",
-            [holder, holder, step_ms, ttl_s, LEADER, holder],
+            [holder, holder, step_ms, ttl_s, name, holder],
         )
         row = cursor.fetchone()
     return int(row[0]) if row else None
 
 
-def check(token: int) -> None:
+def check(token: int, name: str = LEADER) -> None:
     """Inside a transaction: raise Superseded unless `token` still leads.
 
     On PostgreSQL the row is locked against a change of hands until commit; on SQLite
@@ -54,16 +56,16 @@ def check(token: int) -> None:
     lock = "" if connection.vendor == "sqlite" else " FOR SHARE"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT token FROM {Lease._meta.db_table} WHERE name = %s{lock}", [LEADER]
+            f"SELECT token FROM {Lease._meta.db_table} WHERE name = %s{lock}", [name]
         )
         row = cursor.fetchone()
     if row is None or row[0] != token:
         raise Superseded("another scheduler leads now")
 
 
-def release(holder: str) -> None:
+def release(holder: str, name: str = LEADER) -> None:
     """Let the next one lead at once. Silent when somebody else already does."""
-    Lease.objects.filter(name=LEADER, holder=holder).update(expires_at=0)
+    Lease.objects.filter(name=name, holder=holder).update(expires_at=0)
 
 
 def leader() -> tuple[str, float]:

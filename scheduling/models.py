@@ -5,9 +5,16 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
+from scheduling.backfill_models import Backfill as Backfill
+from scheduling.calendar_models import Calendar as Calendar
+from scheduling.graph_models import Graph as Graph
+from scheduling.graph_models import GraphNode as GraphNode
+from scheduling.graph_models import GraphRun as GraphRun
+from scheduling.limit_models import Bucket as Bucket
 from scheduling.run_state import FINAL, RunState
 
 RULE_KINDS = (
@@ -47,6 +54,9 @@ class Schedule(models.Model):
     dst = models.CharField(max_length=4, blank=True)  # once|both|skip; "": by the rule
     start_at = models.DateTimeField(null=True, blank=True)
     end_at = models.DateTimeField(null=True, blank=True)
+    place = models.JSONField(null=True)  # {latitude, longitude}, for the sun
+    calendar = models.JSONField(null=True)  # {on, except, shift}: names of calendars
+    calendars_stamp = models.BigIntegerField(default=0, db_default=0)  # as last read
     jitter_s = models.PositiveIntegerField(default=0)
     exdates = models.JSONField(default=list)  # instants (ISO, UTC) or dates (local)
     overlap = models.CharField(
@@ -62,6 +72,7 @@ class Schedule(models.Model):
         null=True, blank=True, choices=PRIORITIES
     )
     timeout_s = models.FloatField(null=True, blank=True)  # the resized end
+    concurrency = models.JSONField(null=True, blank=True)  # over the agent's own
     enabled = models.BooleanField(default=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
@@ -71,9 +82,24 @@ class Schedule(models.Model):
     split_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
     cursor_at = models.DateTimeField()  # every nominal instant up to here is decided
     next_due_at = models.DateTimeField(null=True, db_index=True)
+    trigger_state = models.JSONField(null=True)  # of a condition: armed, since when, …
     fired_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150)
+
+    class Meta:
+        indexes = [
+            models.Index(  # the words of scheduling.conditions.store
+                "id",
+                name="schedule_conditions",
+                condition=Q(kind="condition", ended_at__isnull=True),
+            ),
+            models.Index(
+                "id",
+                name="schedule_of_events",
+                condition=Q(kind="event", ended_at=None),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.kind} {self.rule}"
@@ -97,6 +123,9 @@ class Occurrence(models.Model):
     reason = models.CharField(max_length=300, blank=True)
     moved = models.BooleanField(default=False)
     params = models.JSONField(null=True)  # what the event brought, over the schedule's
+    cause = models.ForeignKey(  # the run whose end fired it
+        "Run", models.SET_NULL, null=True, related_name="+", db_index=False
+    )
     timeout_s = models.FloatField(null=True)  # its end was resized
     node = models.ForeignKey(Node, models.SET_NULL, null=True)  # dropped on this row
     decided_at = models.DateTimeField(null=True)
@@ -183,11 +212,15 @@ class Run(models.Model):
     memory_bytes = models.BigIntegerField()
     gpus = models.PositiveSmallIntegerField(default=0)
     queue_class = models.CharField(max_length=80)  # runs alike to the planner share it
+    concurrency = models.JSONField(null=True)  # its group, see scheduling.groups
+    path_s = models.FloatField(default=0, db_default=0)  # of a graph's node: to its end
     may_follow = models.BooleanField(default=True)  # something may come after its end
     pinned_node = models.ForeignKey(Node, models.SET_NULL, null=True, related_name="+")
+    gang = models.CharField(max_length=32, blank=True, default="", db_default="")
     timeout_s = models.FloatField(null=True)
     # when
     due_at = models.DateTimeField()
+    line_at = models.DateTimeField(null=True)  # where it was put in line by hand
     queued_at = models.DateTimeField()
     admitted_at = models.DateTimeField(null=True)
     starting_at = models.DateTimeField(null=True)
@@ -211,6 +244,19 @@ class Run(models.Model):
     # what it was given with its node
     devices = models.JSONField(null=True)  # ids of GPUs
     ports = models.JSONField(null=True)  # name -> port on the node
+    # when it yields to others while it lives, see scheduling.wishes
+    wish = models.CharField(max_length=10, blank=True, default="", db_default="")
+    suspended_at = models.DateTimeField(null=True)  # frozen since
+    suspended_by = models.CharField(
+        max_length=10, blank=True, default="", db_default=""
+    )
+    suspended_reason = models.CharField(
+        max_length=300, blank=True, default="", db_default=""
+    )
+    frozen_s = models.FloatField(default=0.0, db_default=0.0)  # in all, before that
+    reclaimed_bytes = models.BigIntegerField(null=True)  # measured; None: not tried
+    rung = models.CharField(max_length=10, blank=True, default="", db_default="")
+    slowed_millis = models.PositiveIntegerField(null=True)  # CPU it may use for now
 
     class Meta:
         constraints = [
@@ -226,10 +272,15 @@ class Run(models.Model):
         indexes = [
             models.Index(
                 "queue_class",
-                "due_at",
+                Coalesce("line_at", "due_at"),
                 "id",
                 name="run_waiting",
                 condition=Q(state=RunState.QUEUED),
+            ),
+            models.Index(
+                *("queue_class", F("path_s").desc(), "due_at", "id"),
+                name="run_ranked",
+                condition=Q(state=RunState.QUEUED, path_s__gt=0),
             ),
             models.Index("due_at", name="run_due", condition=Q(state=RunState.QUEUED)),
             models.Index(
@@ -344,3 +395,11 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+from scheduling import (  # noqa: E402 - registers them
+    sensor_models,  # noqa: F401
+    webhook_models,  # noqa: F401
+    window_models,  # noqa: F401
+)
+from scheduling.sensor_models import Reading, Sensor  # noqa: E402, F401 - found here

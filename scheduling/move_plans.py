@@ -86,7 +86,7 @@ def _series(plan: Plan, now: datetime) -> None:
     if plan.scope == "following":
         begins = plan.boundary_after
         plan.series |= {"start_at": begins}
-        if KINDS[schedule.kind].anchored:
+        if KINDS[schedule.kind].beats:
             plan.series["anchor_at"] = begins
     if plan.wish.timeout_s is not None:
         plan.series["timeout_s"] = plan.wish.timeout_s
@@ -117,7 +117,7 @@ def moved_columns(schedule: Schedule, step: timedelta) -> dict[str, Any]:
     columns["exdates"] = [
         moved_exdate(schedule, text, step) for text in schedule.exdates
     ]
-    if KINDS[schedule.kind].anchored:
+    if KINDS[schedule.kind].beats:
         assert schedule.anchor_at is not None, "it counts from somewhere"
         return columns | {"anchor_at": schedule.anchor_at + step}
     by_s = schedule.shift_s + int(step.total_seconds())

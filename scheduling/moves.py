@@ -18,6 +18,7 @@ from agents.http import iso
 from scheduling import feasibility, schedules
 from scheduling.feasibility import Verdict
 from scheduling.move_input import Wish
+from scheduling.move_order import check_order
 from scheduling.move_plans import Plan, plan_move
 from scheduling.move_targets import Target, find_target
 from scheduling.move_writes import apply_plan
@@ -40,6 +41,7 @@ def move(
     if wish.scope != "this" and not target.is_one_off and not may_edit:
         raise Forbidden("moving more than this one occurrence needs the role editor")
     check_time(wish, now)
+    check_order(target, wish.start, now)
     plan = plan_move(target, wish, now)
     verdict = verdict_of(target, wish, now)
     token = None
@@ -101,6 +103,7 @@ def shift_many(
             start = target.due_at + timedelta(seconds=shift_s)
             wish = Wish(start=start, end=None, timeout_s=target.timeout_s)
             check_time(wish, now)
+            check_order(target, start, now)
             plan = plan_move(target, wish, now)
             tokens.append(apply_plan(plan, actor=actor, now=now))
     return {"changed_count": len(ids), "undo_tokens": tokens}

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,11 +26,19 @@ from redis import RedisError
 
 from agents import crash_points, live_config, redis
 from agents.executors.base import Executor, ExecutorError
-from scheduling import confidential, dispatch_hook, launch, node_checks, nodes
+from scheduling import (
+    confidential,
+    dispatch_hook,
+    file_events,
+    launch,
+    node_checks,
+    nodes,
+)
 from scheduling.environments import Environments
 from scheduling.health import Health
 from scheduling.hook_runs import HookRuns
 from scheduling.supervisor import utc_now
+from scheduling.suspending import Suspender
 
 log = logging.getLogger(__name__)
 SWITCH_S = 0.0005  # how long a thread may keep the interpreter: dispatch waits for it
@@ -61,8 +70,12 @@ class NodeProcess:
             name, executors, self.hooks.under_way, self.hooks.begin
         )
         self.hooks.programs = self.here
+        self.suspender = Suspender(name, self.here.of.get, utc_now)
+        self.wished = asyncio.Event()
         self.checks = node_checks.NodeChecks(name)
+        self.freezer = ThreadPoolExecutor(1, thread_name_prefix="freezer")
         self.checker = ThreadPoolExecutor(2, thread_name_prefix="checks")
+        self.files = file_events.FileWatch(name)
         self.look_around = asyncio.Event()
         self.thread = threading.Thread(target=self.run_loop, name="loop", daemon=True)
 
@@ -78,7 +91,8 @@ class NodeProcess:
         self.loop.call_soon_threadsafe(self.end_parts)
         self.here.stop(STOP_WAIT_S)
         self.thread.join(STOP_WAIT_S)
-        self.checker.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.checker, self.freezer):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.checks.stop()
 
     def launch(self, batch: Sequence[tuple[int, int]], *, now: datetime) -> None:
@@ -113,8 +127,8 @@ class NodeProcess:
         self.parts = [
             self.loop.create_task(self.forever(part))
             for part in (
-                *(self.listen, self.beat, self.look, self.check),
-                *(self.go_through_hooks, self.health.turn),
+                *(self.listen, self.beat, self.look, self.check, self.watch),
+                *(self.go_through_hooks, self.health.turn, self.suspend),
             )
         ]
         ended = asyncio.gather(*self.parts, return_exceptions=True)
@@ -153,13 +167,18 @@ class NodeProcess:
                 if message["channel"].decode() == nodes.EVERY_NODE:
                     self.look_around.set()
                     continue
+                if message["data"] == b"wish":
+                    self.wished.set()
+                    continue
                 await self.in_thread(partial(self.heard, message["data"]))
 
     def heard(self, message: bytes) -> None:
-        """ "stop" (look for runs to stop) or "signal <uid> <number>"."""
+        """ "stop" (look for runs to stop), "checkpoint" or "signal <uid> <number>"."""
         match message.decode(errors="replace").split():
             case ["signal", uid, number] if number.isascii() and number.isdecimal():
                 self.here.signal(uid, int(number))
+            case ["checkpoint"]:
+                self.hooks.look_soon()
             case _:
                 self.here.stop_pending()
                 self.hooks.cancel_unwanted()
@@ -194,6 +213,34 @@ class NodeProcess:
     def check_once(self) -> None:
         try:
             self.checks.look()
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
+
+    async def watch(self) -> None:
+        """See whether files have come that schedules wait for."""
+        await self.loop.run_in_executor(self.checker, self.watch_once)
+        await asyncio.sleep(file_events.EVERY_S)
+
+    def watch_once(self) -> None:
+        try:
+            self.files.look(now=utc_now(), clock=time.monotonic())
+        except DatabaseError:
+            close_old_connections()  # this thread's own
+            raise
+
+    async def suspend(self) -> None:
+        """Freeze, reclaim and thaw what is to be: when told, and at each heartbeat. In
+        a thread of its own: memory is written out as slowly as the disk is."""
+        self.wished.clear()
+        await self.loop.run_in_executor(self.freezer, self.suspend_once)
+        with suppress(TimeoutError):
+            left_s = await self.in_thread(heartbeat_s)
+            await asyncio.wait_for(self.wished.wait(), left_s)
+
+    def suspend_once(self) -> None:
+        try:
+            self.suspender.look()
         except DatabaseError:
             close_old_connections()  # this thread's own
             raise

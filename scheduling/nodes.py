@@ -12,6 +12,7 @@ from django.db import transaction
 from agents import journal, redis
 from agents.errors import NotAllowedNow, NotFound
 from agents.models import Node
+from scheduling import node_events
 from scheduling.models import Run
 from scheduling.run_state import RunState
 
@@ -48,13 +49,16 @@ def register(name: str, *, now: datetime, facts: Mapping[str, Any]) -> bool:
     What an operator decided (cordoned, draining, labels) is kept. True when the
     machine has booted since it was last here, or was never here.
     """
-    before = Node.objects.filter(name=name).values_list("boot_id", flat=True).first()
+    seen = Node.objects.filter(name=name).values_list("boot_id", "state").first()
+    boot_id, state = seen or (None, "")
     node, created = Node.objects.update_or_create(
         name=name, defaults={**facts, "state": "up", "heartbeat_at": now}
     )
     kind = "node.joined" if created else "node.up"
     journal.record(kind, f"node:{name}", actor=f"node:{name}", at=now, name=name)
-    return before != node.boot_id
+    if state != "up":
+        node_events.changed(name, "up", now=now)
+    return boot_id != node.boot_id
 
 
 def beat(name: str, *, now: datetime) -> None:
@@ -66,6 +70,7 @@ def beat(name: str, *, now: datetime) -> None:
             journal.record(
                 "node.up", f"node:{name}", actor=f"node:{name}", at=now, name=name
             )
+            node_events.changed(name, "up", now=now)
 
 
 @transaction.atomic
@@ -86,6 +91,7 @@ def mark_silent(*, now: datetime, down_after_s: float) -> list[Node]:
             name=node.name,
             last_heartbeat=str(node.heartbeat_at),
         )
+        node_events.changed(node.name, "down", now=now)
     return silent
 
 

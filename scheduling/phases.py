@@ -181,7 +181,7 @@ def told(phase: Phase) -> dict[str, Any]:
     }
 
 
-ORDER = (hooks.PRE, hooks.POST, hooks.END)
+ORDER = (hooks.PRE, hooks.POST, hooks.CHECKPOINT, hooks.END)
 
 
 def of_run(uid: str) -> list[dict[str, Any]]:

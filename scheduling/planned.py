@@ -30,6 +30,7 @@ ALIVE = Q(
 COLUMNS = (
     *("id", "uid", "agent_id", "version", "kind", "rule", "anchor_at", "shift_s"),
     *("timezone", "dst", "start_at", "end_at", "jitter_s", "exdates", "max_runs"),
+    *("place", "calendar", "calendars_stamp"),
     *("fired_count", "cursor_at", "paused_at", "paused_until", "priority", "timeout_s"),
 )
 

@@ -12,18 +12,23 @@ from django.conf import settings
 from agents.errors import Invalid
 from agents.http import instant, iso
 from agents.models import Agent
-from scheduling import books
+from scheduling import books, window_bars
+from scheduling.feasibility import BECOMES
+from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import parse_schedule
-from scheduling.schedules import anchor_of
-from scheduling.timetables import human, timetable_of
+from scheduling.schedule_surroundings import surround
+from scheduling.schedules import anchor_of, check_it_can
+from scheduling.timetables import checked_timetable, human, rule_of, timetable_of
 from scheduling.triggers.base import key_of
+from scheduling.triggers.solar_words import remarks_on_sun
 from scheduling.triggers.spans import plural, span
 from scheduling.triggers.timetable import Timetable
-from scheduling.triggers.words import day_and_time, remarks_on_clocks
+from scheduling.triggers.words import day_and_time, remarks_on_clocks, remarks_on_days
 
 COUNT = 5  # firings shown when nobody says how many
 MOST = 500
+MOST_WINDOW_NOTES = 10
 CLOCKS_AHEAD = timedelta(days=370)  # changes of the clocks are told a year ahead
 
 
@@ -62,7 +67,9 @@ def preview_unsaved(
         cursor_at=after,
         **checked.columns,
     )
-    timetable = timetable_of(schedule)
+    check_it_can(schedule)
+    surround(schedule)
+    timetable = checked_timetable(schedule)
     firings = timetable.between(after, FAR, at_most=_most(schedule, count))
     notes = notes_on(schedule, timetable, firings, after, count)
     return Preview(human(schedule), firings, notes)
@@ -137,13 +144,21 @@ def notes_on(
     count: int,
 ) -> list[str]:
     """What people should know that the instants do not say."""
+    rule = rule_of(timetable)
     return [
+        *KINDS[schedule.kind].notes(schedule, after),
         *_state_notes(schedule, timetable),
         *_limit_notes(schedule, timetable, firings, count),
-        *remarks_on_clocks(
-            timetable.trigger, timetable.zone, after, after + CLOCKS_AHEAD
-        ),
+        *remarks_on_days(timetable.trigger, after, _seen_to(firings, after)),
+        *_window_notes(schedule, timetable, firings),
+        *(said for _, said in remarks_on_sun(rule, after, after + CLOCKS_AHEAD)),
+        *remarks_on_clocks(rule, timetable.zone, after, after + CLOCKS_AHEAD),
     ]
+
+
+def _seen_to(firings: list[datetime], after: datetime) -> datetime:
+    """Days that calendars take away are told as far as the instants shown go."""
+    return max(firings[-1], after) if firings else after + CLOCKS_AHEAD
 
 
 def _state_notes(schedule: Schedule, timetable: Timetable) -> list[str]:
@@ -176,9 +191,30 @@ def _limit_notes(
     if schedule.max_runs is not None:
         left = max(0, schedule.max_runs - schedule.fired_count)
         notes.append(f"{plural(left, 'run')} left of {schedule.max_runs}.")
-    if len(firings) < count and schedule.ended_at is None:
+    if not KINDS[schedule.kind].timed:
+        notes.append("It is fired by what happens, not at set times.")
+    elif len(firings) < count and schedule.ended_at is None:
         notes.append("There are no further runs.")
     return notes
+
+
+def _window_notes(
+    schedule: Schedule, timetable: Timetable, firings: list[datetime]
+) -> list[str]:
+    """Which of the instants shown fall into a window of time."""
+    windows = window_bars.kept() if schedule.agent.pk else ()
+    priority = schedule.priority
+    if priority is None:
+        priority = schedule.agent.priority
+    notes = []
+    for at in firings if windows else ():
+        fell = window_bars.fall(
+            windows, at, agent_pk=schedule.agent.pk, priority=priority
+        )
+        if fell is not None:
+            when = day_and_time(at, timetable.zone)
+            notes.append(f"{when} falls into {fell.name}; {BECOMES[fell.policy]}.")
+    return notes[:MOST_WINDOW_NOTES]
 
 
 def shape(found: Preview) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads for lists, dashboards and people: how an agent is, and why a run waits."""
+"""Reads for lists, dashboards and people: how an agent is, and what a run shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, hot_reads, live_runs
+from scheduling import crash_loops, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
-from scheduling.run_state import FINAL, HAS_PROGRAM, RunState
+from scheduling.run_state import HAS_PROGRAM, RunState
 
 S = RunState
 FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.LOST})
-COUNT_AHEAD_MOST = 1000  # a position beyond this is told as "more than"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,57 +102,14 @@ def agent_status(agents: Collection[Agent]) -> dict[int, str]:
     return {pk: columns["status"] for pk, columns in agent_columns(agents).items()}
 
 
-def why(run: Run, *, now: datetime) -> dict[str, Any]:
-    """Why the run is where it is: {text, blockers, position, expected_start}."""
-    if run.state != S.QUEUED:
-        text = run.reason or f"it {_verb(run)}"
-        return _answer(text, [], None)
-    if run.due_at > now:
-        said = f"{run.reason}; " if run.reason else ""
-        text = f"{said}due at {iso(run.due_at)}"
-        return _answer(text, [{"code": "not_due", "text": text}], None, run.due_at)
-    ahead = Run.objects.filter(
-        state=S.QUEUED,
-        queue_class=run.queue_class,
-        due_at__lte=run.due_at,
-        pk__lt=run.pk,
-    )
-    position = ahead[:COUNT_AHEAD_MOST].count() + 1
-    head = (
-        run if run.reason_code or position == 1 else ahead.order_by("due_at", "pk")[0]
-    )
-    text = head.reason or "the scheduler looks at it in a moment"
-    blockers = [{"code": head.reason_code or "pending", "text": text}]
-    if position > 1:
-        text += f"; {position - 1} runs like it are ahead"
-    return _answer(text, blockers, position)
-
-
-def _verb(run: Run) -> str:
-    return f"is {run.state}" if run.state not in FINAL else str(run.state)
-
-
-def _answer(
-    text: str,
-    blockers: list[dict[str, str]],
-    position: int | None,
-    expected: datetime | None = None,
-) -> dict[str, Any]:
-    return {
-        "text": text,
-        "blockers": blockers,
-        "position": position,
-        "expected_start": iso(expected),
-    }
-
-
 RUN_COLUMNS = (
     *("id", "uid", "agent__agent_id", "state", "reason", "exit_code", "signal"),
     *("oom_killed", "priority", "node__name", "attempt", "occurrence_key"),
     *("parent__uid", "due_at", "queued_at", "admitted_at", "started_at", "ended_at"),
     *("cpu_seconds", "peak_memory_bytes", "version__number", "requested_by"),
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
-    *("ready_at", "progress", "status_text"),
+    *("ready_at", "progress", "status_text", "queue_class", "gang"),
+    *("suspended_at", "suspended_reason", "frozen_s", "slowed_millis"),
 )
 
 
@@ -166,6 +122,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         *("started_at", "ended_at"),
         *("cpu_seconds", "peak_memory_bytes", "requested_by", "state_since"),
         *("progress", "status_text"),
+        *("suspended_at", "suspended_reason", "frozen_s", "slowed_millis"),
     )
     return {
         **{name: row[name] for name in plain},
@@ -176,8 +133,10 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
         "occurrence": row["occurrence_key"] if scheduled else None,
         "parent": row["parent__uid"],
+        "gang": row["gang"] or None,
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
+        "held": row["state"] == S.QUEUED and lines.is_held(row["queue_class"]),
     }
 
 

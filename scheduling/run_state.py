@@ -29,7 +29,10 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     S.RUNNING: frozenset(
         {S.SUSPENDED, S.STOPPING, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.LOST}
     ),
-    S.SUSPENDED: frozenset({S.RUNNING, S.STOPPING, S.FAILED, S.TIMED_OUT, S.LOST}),
+    # SUCCEEDED: it ended in the instant before it was frozen, or just thawed
+    S.SUSPENDED: frozenset(
+        {S.RUNNING, S.STOPPING, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.LOST}
+    ),
     S.STOPPING: frozenset(
         {S.SUCCEEDED, S.FAILED, S.CANCELLED, S.TIMED_OUT, S.PREEMPTED, S.LOST}
     ),

@@ -15,17 +15,20 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from agents import crash_points, journal, redis, requirements
+from agents import crash_points, journal, live_config, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import nodes
+from scheduling import gangs, groups, lines, nodes, run_events, run_journal
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
+from scheduling.queue_marks import RANKED
 from scheduling.run_state import FINAL, HAS_PROGRAM, RunState, allowed
 
 S = RunState
 LONGEST_REASON = 300  # the column's width
+BACKFILL = "backfill:"  # who asked for its runs, see backfills
+GRAPH_KEY = "graph:"  # begins the occurrence key of a node's run, see graph_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Wanted:
     retry_of_id: int | None = None
     attempt: int = 1
     why: str = ""
+    concurrency: Mapping[str, Any] | None = None  # None: as the agent says
+    path_s: float = 0.0  # of a graph's node: the longest way from here to its end
+    gang: str = ""  # its members start together or not at all
+    gang_size: int = 0
 
 
 def request_run(agent: Agent, **how: Any) -> Run:
@@ -110,7 +117,9 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
     same = Wanted(
         agent=run.agent,
         version=run.version,
-        requested_by=actor,
+        requested_by=run.requested_by
+        if run.requested_by.startswith(BACKFILL)
+        else actor,
         due_at=at,
         occurrence_key=run.occurrence_key,
         occurrence=run.occurrence,
@@ -124,6 +133,8 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
         depth=run.depth,
         retry_of_id=run.pk,
         attempt=run.attempt + 1,
+        concurrency=run.concurrency,
+        path_s=run.path_s,
     )
     return replace(same, **changed)
 
@@ -146,7 +157,8 @@ def queue_many(
         wake_on_commit("queued")
     if any(requirements.MARK in run.queue_class for run in fresh):
         transaction.on_commit(nodes.look_around, robust=True)
-    journal.record_many([_queued(w, run) for w, run in zip(wanted, fresh, strict=True)])
+    told = zip(wanted, fresh, strict=True)
+    journal.record_many([run_journal.queued(w, run) for w, run in told])
     return fresh
 
 
@@ -154,6 +166,9 @@ def _row(w: Wanted, now: datetime) -> Run:
     spec = w.version.spec
     uid = new_uid()
     priority = w.agent.priority if w.priority is None else w.priority
+    stated = spec.get("concurrency") if w.concurrency is None else w.concurrency
+    concurrency = stated and groups.resolved(stated, w.params, w.agent.agent_id)
+    limits = live_config.current().limits
     return Run(
         uid=uid,
         agent=w.agent,
@@ -183,9 +198,17 @@ def _row(w: Wanted, now: datetime) -> Run:
             or spec["hooks"]
             or spec.get("results")
             or spec.get("secrets")  # which are taken away
+            or w.occurrence_key.startswith(GRAPH_KEY)
+            or w.requested_by.startswith(BACKFILL)
         ),
-        queue_class=queue_class(spec, priority, w.pinned_node),
+        queue_class=queue_class(spec, priority, w.pinned_node)
+        + (RANKED if w.path_s else "")
+        + gangs.mark(w.gang_size)
+        + groups.mark(spec, concurrency, limits),
+        concurrency=concurrency,
+        path_s=w.path_s,
         pinned_node=w.pinned_node,
+        gang=w.gang,
         timeout_s=w.timeout_s,
         due_at=w.due_at,
         queued_at=now,
@@ -198,28 +221,6 @@ def queue_class(spec: Mapping[str, Any], priority: int, pinned: Node | None) -> 
     where = f"@{pinned.pk}" if pinned else ""
     urgency = Priority.CRITICAL - priority
     return f"{urgency}/{spec['exec_env']}/{need}{where}{requirements.mark(spec)}"
-
-
-def _queued(w: Wanted, run: Run) -> journal.Entry:
-    data = {
-        "agent": w.agent.agent_id,
-        "priority": Priority(run.priority).word,
-        "due_at": iso(run.due_at),
-        "attempt": run.attempt,
-        "reason": run.reason,
-        **_occurrence_of(run.occurrence_key),
-    }
-    return journal.Entry(
-        "run.queued", f"run:{run.uid}", w.requested_by, run.queued_at, data
-    )
-
-
-def _occurrence_of(key: str) -> dict[str, str | None]:
-    """Occurrence and schedule as the API names them; none for a run on demand."""
-    schedule, _, at = key.partition("@")
-    if not at:
-        return {"occurrence": None, "schedule": None}
-    return {"occurrence": key, "schedule": schedule}
 
 
 def move_many(
@@ -260,29 +261,13 @@ def move_many(
         rows, before=before, columns=columns, also_answer=also_answer
     )
     crash_points.reach("after_save_before_event")
-    journal.record_many([_moved(run, before, to, actor, now) for run in moved])
+    journal.record_many(
+        [run_journal.moved(run, before, to, actor, now) for run in moved]
+    )
     crash_points.reach("after_event")
+    if to in FINAL:
+        run_events.ended(moved, to, now)
     return moved
-
-
-def _moved(
-    run: Mapping[str, Any], before: str, to: str, actor: str, now: datetime
-) -> journal.Entry:
-    data = {
-        "agent": run["agent"],
-        "before": before,
-        "reason": run["reason"],
-        "node": run["node"],
-        "priority": Priority(run["priority"]).word,
-        "due_at": iso(run["due_at"]),
-        "started_at": iso(run["started_at"]),
-        "ended_at": iso(run["ended_at"]),
-        "exit_code": run["exit_code"],
-        "signal": run["signal"],
-        "token": run["token"],
-        **_occurrence_of(run["occurrence_key"]),
-    }
-    return journal.Entry(f"run.{to}", f"run:{run['uid']}", actor, now, data)
 
 
 @transaction.atomic
@@ -318,6 +303,7 @@ def stop(
     reason: str = "",
     stop_as: RunState = S.CANCELLED,
     grace_s: float | None = None,
+    **also_set: Any,
 ) -> Run:
     """Ask the run to end: at once if nothing of it has begun, else through STOPPING.
 
@@ -346,6 +332,7 @@ def stop(
             reason=why,
             stop_as=stop_as,
             stop_grace_s=grace,
+            **also_set,
         )
         tell_node_on_commit(run.node)
     return run
@@ -361,6 +348,7 @@ def note_waits(reasons: Mapping[int, tuple[str, str]], *, now: datetime) -> None
     """Write why queued runs wait: id -> (code, text). Only call for a changed code."""
     for run_id, (code, text) in reasons.items():
         waiting = Run.objects.filter(pk=run_id, state=S.QUEUED)
+        waiting = waiting.exclude(queue_class__startswith=lines.HELD)
         text = text[:LONGEST_REASON]
         if not waiting.update(reason_code=code, reason=text):
             continue
@@ -376,7 +364,7 @@ def note_waits(reasons: Mapping[int, tuple[str, str]], *, now: datetime) -> None
                 reason=text,
                 priority=Priority(run.priority).word,
                 due_at=iso(run.due_at),
-                **_occurrence_of(run.occurrence_key),
+                **run_journal.occurrence_of(run.occurrence_key),
             )
 
 

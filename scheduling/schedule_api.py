@@ -12,9 +12,10 @@ from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, instant, page, paginate, wrong
 from agents.text import unstorable
-from scheduling import moves, previews, schedules, undo
+from scheduling import moves, previews, schedules, triggered, undo
 from scheduling.models import Schedule
 from scheduling.move_input import parse_bulk, parse_wish
+from scheduling.schedule_input import params_of
 from scheduling.schedule_shapes import shape
 
 LONGEST_NOTE = 300  # the column's width
@@ -82,6 +83,19 @@ class Resume(APIView):
         return Response(shape(resumed))
 
 
+class Fire(APIView):
+    """POST schedules/{id}/fire/ {params?}: as if what it waits for had happened."""
+
+    def post(self, request: Any, uid: str) -> Response:
+        given = fields_of(request.data, allowed=("params",))
+        found = schedules.find(uid)
+        params = None
+        if given.get("params") is not None:
+            params = params_of(given["params"])
+        key = triggered.fire_by_hand(found, params, actor=request.actor, now=now())
+        return Response({"occurrence": key}, 202)
+
+
 class PreviewSaved(APIView):
     """GET schedules/{id}/preview/?count=&after= of a stored schedule."""
 
@@ -138,6 +152,7 @@ routes: list[URLPattern] = [
     path("schedules/<str:uid>/", ScheduleDetail.as_view()),
     path("schedules/<str:uid>/pause/", Pause.as_view()),
     path("schedules/<str:uid>/resume/", Resume.as_view()),
+    path("schedules/<str:uid>/fire/", Fire.as_view()),
     path("schedules/<str:uid>/preview/", PreviewSaved.as_view()),
     path("occurrences/<str:occurrence_id>/move/", Move.as_view()),
     path("undo/<str:token>/", UndoChange.as_view()),

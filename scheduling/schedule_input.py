@@ -18,14 +18,16 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from agents.definition_concurrency import Concurrency, concurrency_words
 from agents.errors import Invalid
 from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
 from agents.quantities import QuantityError, parse_duration
 from agents.text import fault_in, unreadable
+from scheduling.calendar_input import read_calendar, read_place
 from scheduling.kinds import KINDS
 
-NOT_BUILT = ("rrule", "rule", "solar", "condition", "calendar")
+NOT_BUILT: tuple[str, ...] = ()
 HOST_ZONES = {"localtime", "posixrules", "Factory"}  # mean another thing per machine
 MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
@@ -83,7 +85,7 @@ def _exdate(value: object) -> str:
     return str(iso(_instant(value)))
 
 
-def _params(value: object) -> dict[str, Any]:
+def fit_params(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("expected an object")
     if said := fault_in(value):
@@ -93,11 +95,35 @@ def _params(value: object) -> dict[str, Any]:
     return value
 
 
+def params_of(value: object) -> dict[str, Any]:
+    """Raises Invalid for what cannot be given to a program."""
+    try:
+        return fit_params(value)
+    except ValueError as error:
+        raise Invalid(f"params: {error}", {"params": [str(error)]}) from None
+
+
 def _priority(value: object) -> int:
     words = [p.word for p in Priority]
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"expected one of {', '.join(words)}")
     return Priority.from_word(value)
+
+
+Params = Annotated[dict[str, Any], BeforeValidator(fit_params)]
+
+
+def concurrency_of(value: object) -> dict[str, Any]:
+    try:
+        return Concurrency.model_validate(value).model_dump()
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ", ".join(map(str, detail["loc"]))
+        said = sentence(detail)
+        raise ValueError(f"{where}: {said}" if where else said) from None
+
+
+Group = Annotated[dict[str, Any], BeforeValidator(concurrency_of)]
 
 
 class Form(BaseModel):
@@ -125,8 +151,13 @@ class Form(BaseModel):
     missed: Literal["skip", "latest", "all"] = "latest"
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
-    params: Annotated[dict[str, Any], BeforeValidator(_params)] = {}
+    params: Params = {}
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
+    place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
+    calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None
+    concurrency: Annotated[dict[str, Any], BeforeValidator(concurrency_of)] | None = (
+        None
+    )
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True
 
@@ -150,7 +181,7 @@ def parse_schedule(raw: Mapping[str, Any], *, default_zone: str) -> Checked:
     given = {key: value for key, value in raw.items() if value is not None}
     faults = unfit(given)
     rule = rule_in(given, faults)
-    given = {"timezone": default_zone, **given}
+    given = {"timezone": own_zone(given, faults) or default_zone, **given}
     rest = {k: v for k, v in given.items() if k not in faults and k not in KINDS}
     try:
         form = Form.model_validate(rest)
@@ -173,6 +204,19 @@ def rule_in(
                 return name, kind.read(given[name])
             except ValueError as error:
                 faults[name] = [str(error)]
+    return None
+
+
+def own_zone(given: Mapping[str, Any], faults: dict[str, list[str]]) -> str | None:
+    """The zone that the rule itself names; a fault when another one was given."""
+    for name, kind in KINDS.items():
+        if name not in given or name in faults:
+            continue
+        own = kind.zone(given[name])
+        if own is not None and given.get("timezone", own) != own:
+            said = f"{name} names {own}; give the same, or leave one of them out"
+            faults.setdefault("timezone", [said])
+        return own
     return None
 
 
@@ -232,6 +276,8 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "rule": rule[1],
         "timezone": form.timezone,
         "dst": form.dst or "",
+        "place": form.place,
+        "calendar": form.calendar,
         "start_at": form.start_at,
         "end_at": form.end_at,
         "jitter_s": form.jitter,
@@ -242,6 +288,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "max_runs": form.max_runs,
         "params": form.params,
         "priority": form.priority,
+        "concurrency": form.concurrency,
         "enabled": form.enabled,
     }
 
@@ -252,6 +299,8 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "agent": agent_id,
         row["kind"]: KINDS[row["kind"]].value(row["rule"]),
         "timezone": row["timezone"],
+        "place": row["place"],
+        "calendar": row["calendar"],
         "start_at": iso(row["start_at"]),
         "end_at": iso(row["end_at"]),
         "jitter": row["jitter_s"],
@@ -262,6 +311,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "max_runs": row["max_runs"],
         "params": row["params"],
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
+        "concurrency": concurrency_words(row),
         "dst": row["dst"] or None,
         "enabled": row["enabled"],
     }

@@ -20,17 +20,18 @@ from agents import agent_registry, journal, redis
 from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.http import iso
 from agents.models import Agent, Event
-from scheduling import books
+from scheduling import books, event_checks, event_watchers
 from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
+from scheduling.schedule_surroundings import check_shift, surround
 from scheduling.schedule_undo import Undoable
-from scheduling.timetables import timetable_of
+from scheduling.timetables import checked_timetable
 from scheduling.triggers.timetable import Timetable
 
 TIMING = (
     *("kind", "rule", "anchor_at", "shift_s", "timezone", "dst", "start_at", "end_at"),
-    *("jitter_s", "exdates"),
+    *("jitter_s", "exdates", "place", "calendar"),
 )
 SPACING_OF = 50  # firings looked at to see how close they come
 
@@ -75,6 +76,7 @@ def create(
         created_at=now,
         created_by=actor,
     )
+    surround(schedule)
     check_it_fires(schedule, now)
     with transaction.atomic():
         schedule.save()
@@ -102,19 +104,32 @@ def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
 def check_it_fires(schedule: Schedule, now: datetime) -> None:
     """Raises Invalid for a rule that will never fire, or a jitter wider than the time
     between two firings."""
+    check_it_can(schedule)
     if not KINDS[schedule.kind].timed:
+        event_checks.check(schedule)
         return
-    timetable = timetable_of(schedule)
+    timetable = checked_timetable(schedule)
     first = timetable.next_after(now)
     if first is None:
         said = "it never fires from now on, within its start, end and exdates"
         if schedule.kind == "run_at":
             said = "is in the past, or not between start_at and end_at"
         raise Invalid(f"{schedule.kind}: {said}", {schedule.kind: [said]})
+    check_shift(timetable, first)
     spacing = shortest_spacing(timetable, now)
     if spacing is not None and schedule.jitter_s > spacing.total_seconds():
         said = f"longer than the {spacing.total_seconds():g} s between two runs"
         raise Invalid(f"jitter: {said}", {"jitter": [said]})
+
+
+def check_it_can(schedule: Schedule) -> None:
+    """Raises Invalid for a rule that names what is not there."""
+    try:
+        KINDS[schedule.kind].check(schedule.rule)
+    except ValueError as error:
+        raise Invalid(
+            f"{schedule.kind}: {error}", {schedule.kind: [str(error)]}
+        ) from None
 
 
 def shortest_spacing(timetable: Timetable, after: datetime) -> timedelta | None:
@@ -142,6 +157,7 @@ def change(
         before = Undoable(f"change of {row}", row)
         was = {name: getattr(row, name) for name in (*TIMING, "enabled")}
         _apply(row, checked, before, actor, now)
+        surround(row)
         changed = {n for n in checked.columns if n in was and was[n] != getattr(row, n)}
         if changed & set(TIMING):
             check_it_fires(row, now)
@@ -165,7 +181,7 @@ def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:
 SHAPED = (
     *("kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s", "exdates"),
     *("overlap", "missed", "catchup_window_s", "max_runs", "params", "priority"),
-    "enabled",
+    *("concurrency", "enabled", "place", "calendar"),
 )
 
 
@@ -283,6 +299,7 @@ def tell(kind: str, row: Schedule, actor: str, now: datetime, **data: Any) -> No
     """Record the event of a change, and wake the controller once it is committed."""
     data = {"version": row.version, "next_due_at": iso(row.next_due_at), **data}
     journal.record_many([books.entry(kind, row, actor, now, **data)])
+    transaction.on_commit(event_watchers.forget)
     transaction.on_commit(partial(redis.wake, "schedule"), robust=True)
 
 

@@ -1,4 +1,4 @@
-"""How things stand: agents by status, nodes and their use, the queue, the plan."""
+"""How things stand: agents by status, nodes and their use, the plan."""
 
 from __future__ import annotations
 
@@ -7,27 +7,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
 
 from agents import live_config
 from agents.errors import NotFound
 from agents.http import iso
 from agents.models import Agent, Node
-from agents.priority import Priority
-from scheduling import lease, live_runs, queries, timeline_runs
+from scheduling import lease, live_runs, queries
 from scheduling.models import Run
-from scheduling.planner.admission import Admit, Decision, Preempt, Wait
+from scheduling.planner.admission import Admit, Decision, Preempt, Thaw, Wait
 
 STATES = ("running", "sleeping", "queued", "crashed", "rebooting", "disabled")
-QUEUE_ORDER = {
-    "fifo": ("due_at", "id"),
-    "lifo": ("-due_at", "-id"),
-    "priority": ("-priority", "due_at", "id"),
-}
-QUEUE_COLUMNS = (
-    *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),
-    *("reason_code", "queue_class", "cpu_millis", "memory_bytes", "gpus", "attempt"),
-)
 
 
 def overview(now: datetime) -> dict[str, Any]:
@@ -64,11 +55,13 @@ def one_node(name: str) -> dict[str, Any]:
 
 def _used() -> dict[int, dict[str, Any]]:
     held = live_runs.began().filter(node__isnull=False).order_by().values("node_id")
+    rests = Q(suspended_at__isnull=False) & ~Q(wish="thaw")  # its CPU is others'
     sums = held.annotate(
-        cpu_millis=Sum("cpu_millis"),
-        memory_bytes=Sum("memory_bytes"),
+        cpu_millis=Sum("cpu_millis", filter=~rests),
+        memory_bytes=Sum("memory_bytes")
+        - Sum(Coalesce("reclaimed_bytes", 0), filter=rests, default=0),
         gpus=Sum("gpus"),
-        slots=Count("id"),
+        slots=Count("id", filter=~rests),
     )
     return {row["node_id"]: dict(row) for row in sums}
 
@@ -84,10 +77,14 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
         "environments": node.environments,
         "environments_missing": node.environments_missing,
         "labels": node.labels,
+        "taints": sorted(node.taints),
+        "bandwidth_bps": node.bandwidth_bps,
         "cpu_millis": node.cpu_millis,
         "memory_bytes": node.memory_bytes,
         "gpus": node.gpus,
         "devices": node.devices,
+        "yields": node.yields,
+        "short_of": node.balance.get("troubles", {}),
         "address": node.address,
         "slots": slots,
         "used": {part: used.get(part) or 0 for part in parts},
@@ -95,31 +92,7 @@ def _node(node: Node, used: dict[str, Any], slots: int) -> dict[str, Any]:
     }
 
 
-# --- the queue and the plan --------------------------------------------------
-
-
-def queue(most: int, now: datetime) -> dict[str, Any]:
-    """The first of the due runs in the mode's order, each with why it waits."""
-    mode = live_config.current().scheduler_mode
-    due = live_runs.queued().filter(due_at__lte=now)
-    first = due.order_by(*QUEUE_ORDER[mode]).values(*QUEUE_COLUMNS)[:most]
-    reasons = timeline_runs.waiting_reasons()
-    items = [_waiting(row, n, reasons) for n, row in enumerate(first, start=1)]
-    return {"items": items, "next": None, "total": due.count(), "mode": mode}
-
-
-def _waiting(row: Any, position: int, reasons: dict[str, str]) -> dict[str, Any]:
-    """A run without a reason of its own waits behind the first of its class."""
-    same = ("uid", "due_at", "queued_at", "cpu_millis", "memory_bytes", "gpus")
-    return {
-        **{name: row[name] for name in same},
-        "agent": row["agent__agent_id"],
-        "priority": Priority(row["priority"]).word,
-        "position": position,
-        "attempt": row["attempt"],
-        "code": row["reason_code"] or None,
-        "reason": row["reason"] or reasons.get(row["queue_class"]),
-    }
+# --- the plan -----------------------------------------------------------------
 
 
 def told(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
@@ -141,7 +114,9 @@ def _decision(decision: Decision, names: dict[int, dict[str, str]]) -> dict[str,
         case Admit(node=node):
             return {"do": "admit", **run, "node": node}
         case Preempt(node=node, victims=victims):
-            stop = [names.get(v.id, {}) for v in victims]
+            stop = [{**names.get(v.id, {}), "rung": v.rung.word} for v in victims]
             return {"do": "preempt", **run, "node": node, "victims": stop}
+        case Thaw(node=node):
+            return {"do": "thaw", **run, "node": node}
         case Wait(why=why):
             return {"do": "wait", **run, "code": why.code, "reason": why.text}

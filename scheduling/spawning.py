@@ -13,16 +13,17 @@ from agents.errors import Invalid
 from agents.http import instant
 from agents.priority import Priority
 from scheduling import runs
-from scheduling.models import Run
+from scheduling.models import Run, new_uid
+from scheduling.schedule_input import concurrency_of
 
-SPAWN_FIELDS = ("agent", "params", "count", "priority", "at")
+SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency", "gang")
 MOST_AT_ONCE = 1000
 PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
 FURTHEST = timedelta(days=366)
 
 
 def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
-    """Queue `count` runs of the agent, due at `at`.
+    """Queue `count` runs of the agent, due at `at`; as a `gang` they start together.
 
     Raises Invalid naming each wrong field, NotFound for the agent, NotAllowedNow for
     one that may not run now.
@@ -31,11 +32,15 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     count = body.get("count", 1)
     if type(count) is not int or not 1 <= count <= MOST_AT_ONCE:
         faults["count"] = [f"expected a whole number from 1 to {MOST_AT_ONCE}"]
+    gang = body.get("gang", False)
+    if not isinstance(gang, bool):
+        faults["gang"] = ["expected true or false"]
     params = body.get("params", {})
     if not isinstance(params, dict):
         faults["params"] = ["expected an object"]
     elif len(orjson.dumps(params)) > PARAMS_MOST_BYTES:
         faults["params"] = [f"larger than {PARAMS_MOST_BYTES} bytes"]
+    concurrency = _concurrency(body.get("concurrency"), faults)
     priority = _priority(body.get("priority"), faults)
     due_at = _due_at(body.get("at"), now, faults)
     name = body.get("agent")
@@ -51,6 +56,8 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         due_at=due_at,
         params=params,
         priority=priority,
+        concurrency=concurrency,
+        **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
     )
 
 
@@ -62,6 +69,14 @@ def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:
         faults["priority"] = [f"expected one of {', '.join(words)}"]
         return None
     return int(Priority.from_word(word))
+
+
+def _concurrency(stated: Any, faults: dict[str, list[str]]) -> dict[str, Any] | None:
+    try:
+        return None if stated is None else concurrency_of(stated)
+    except ValueError as error:
+        faults["concurrency"] = [str(error)]
+        return None
 
 
 def _due_at(at: Any, now: datetime, faults: dict[str, list[str]]) -> datetime | None:

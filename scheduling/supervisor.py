@@ -25,6 +25,7 @@ from scheduling.endings import SEEN, Close, seen_of
 from scheduling.launch import Start
 from scheduling.models import Run
 from scheduling.run_state import RunState
+from scheduling.wishes import CHECKPOINT
 
 log = logging.getLogger(__name__)
 READ_BYTES = 256 * 2**10
@@ -122,8 +123,9 @@ class Supervisor:
         return live_runs.programs().filter(node=self.node, exec_env__in=mine)
 
     def stop_pending(self) -> None:
-        """Pass every wanted stop on to the executor, which hears each as one."""
-        wanted = self.live().filter(state=S.STOPPING)
+        """Pass every wanted stop on to the executor, which hears each as one. What
+        saves its work first is stopped once it has."""
+        wanted = self.live().filter(state=S.STOPPING).exclude(wish=CHECKPOINT)
         for uid, grace_s in wanted.values_list("uid", "stop_grace_s"):
             self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
 

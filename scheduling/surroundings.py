@@ -16,7 +16,7 @@ import orjson
 from agents import live_config, requirements
 from agents.models import Agent, Node
 from agents.requirements import Item
-from scheduling import hot_reads
+from scheduling import hot_reads, wish_list
 from scheduling.live_runs import began_sql
 from scheduling.models import Run
 from scheduling.planner.snapshot import (
@@ -100,7 +100,7 @@ def seen_by(snapshot: Snapshot, needy: Mapping[str, int]) -> Snapshot:
     ready = ready_agents(
         {agent for spec in of_class.values() for agent in requirements.agents_of(spec)}
     )
-    return replace(
+    seen = replace(
         snapshot,
         nodes={n.name: _node(n, around, held) for n in snapshot.nodes.values()},
         holdings=tuple(Holding(o.node, o.devices, o.yielding) for o in held),
@@ -113,6 +113,8 @@ def seen_by(snapshot: Snapshot, needy: Mapping[str, int]) -> Snapshot:
             for c in snapshot.waiting
         ),
     )
+    labels = {name: known.labels for name, known in around.items()}
+    return wish_list.with_wishes(seen, of_class, labels)
 
 
 def _node(
@@ -138,7 +140,7 @@ def _class(
         waiting,
         unmet={name: why for name, why in unmet.items() if why is not None},
         ports=ports_wanted(spec),
-        needy=True,
+        needy=bool(items or spec.get("ports")),
     )
 
 

@@ -16,7 +16,7 @@ from django.db.models import Max
 
 from agents.models import Agent, Event, Node
 from agents.priority import Priority
-from scheduling import durations, planned, queries, timeline_runs
+from scheduling import durations, planned, queries, timeline_runs, windows
 from scheduling.models import Schedule
 from scheduling.planned import Outlook, Planned
 from scheduling.run_state import FINAL, RunState
@@ -82,6 +82,7 @@ class Timeline:
             "items": items,
             "bands": bands,
             "capped": bool(bands),
+            "windows": windows.bands(asked.start, asked.end),
             "version": Event.objects.aggregate(last=Max("id"))["last"] or 0,
             "now": self.now,
         }

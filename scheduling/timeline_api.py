@@ -1,4 +1,4 @@
-"""The timeline, the overview, the queue and the nodes over HTTP."""
+"""The timeline, the overview, the plan and the nodes over HTTP."""
 
 from __future__ import annotations
 
@@ -66,12 +66,6 @@ class OverviewView(APIView):
         return orjson_response(situation.overview(now()))
 
 
-class QueueView(APIView):
-    def get(self, request: Any) -> HttpResponse:
-        query = Query(request)
-        return orjson_response(situation.queue(query.limit, now()))
-
-
 class PlanView(APIView):
     """What the controller would do right now. Nothing is changed."""
 
@@ -109,7 +103,6 @@ routes = [
     path("timeline/", TimelineView.as_view(), name="timeline"),
     path("capacity/", CapacityView.as_view(), name="capacity"),
     path("overview/", OverviewView.as_view(), name="overview"),
-    path("queue/", QueueView.as_view(), name="queue"),
     path("plan/", PlanView.as_view(), name="plan"),
     path("nodes/", NodesView.as_view(), name="nodes"),
     *(

@@ -18,12 +18,17 @@ from typing import Any
 import pytest
 import redis as redis_py
 from django.conf import settings
+from hypothesis import settings as hypothesis_settings
 
 from kos_scheduler.up_programs import store_binary
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROLES = ("viewer", "operator", "editor", "admin")
 PASSWORD = "correct horse battery staple"
+# how many examples a property is tried on; `make nightly` takes the second
+hypothesis_settings.register_profile("kos", max_examples=200, deadline=None)
+hypothesis_settings.register_profile("nightly", max_examples=10_000, deadline=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "kos"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,11 +67,23 @@ def fresh_process_state() -> Iterator[None]:
     from agents import live_config, redis
     from kos_scheduler import rates
     from monitor import redaction
-    from scheduling import hot_reads
+    from scheduling import (
+        calendar_days,
+        event_watchers,
+        forecasts,
+        hot_reads,
+        timetables,
+        window_bars,
+    )
 
+    forecasts.forget()
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()
+    event_watchers.forget()
+    window_bars.forget()
+    calendar_days.forget()
+    timetables.forget()
     rates.local.counts.clear()
     redis.connection().flushdb()
     folder = Path.cwd()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from agents.executors import reclaim
 from agents.executors.sandbox import Tool
 
 NO_GROUPS = "no control group of the machine that we may use does this"
@@ -39,6 +40,8 @@ def of_environments(
 
 def _common(groups: dict[str, bool], missing: dict[str, str]) -> dict[str, Any]:
     lacks = {name: NO_GROUPS for name, held in groups.items() if not held}
+    if "reclaim" in lacks:
+        lacks["reclaim"] = reclaim.why_not(has_group=groups["memory"]) or NO_GROUPS
     return {
         **groups,
         "open_files": True,

@@ -98,6 +98,7 @@ class Capabilities:
     disk: bool = False
     output: bool = False
     freeze: bool = False
+    reclaim: bool = False  # memory of a frozen run is written out when asked
     relimit: bool = False  # limits change while it runs
     kill_all: bool = False  # double-forked and re-sessioned processes too
     usage_network: bool = False
@@ -123,6 +124,18 @@ class Usage:
     received_bytes: int | None = None  # network
     sent_bytes: int | None = None
     frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """Memory of a run's programs in RAM, as measured."""
+
+    before_bytes: int
+    after_bytes: int
+
+    @property
+    def given_bytes(self) -> int:
+        return max(self.before_bytes - self.after_bytes, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +258,11 @@ class Executor(Protocol):
     def freeze(self, uid: str) -> None:
         """Return when no process of the run is given CPU any more. Idempotent, silent
         when it is over. Its time limit goes on; a stop thaws it."""
+        ...
+
+    def reclaim(self, uid: str) -> Reclaimed | None:
+        """Have memory of a frozen run written out; None when it is over. May take as
+        long as the disk does. Raises BadSpec where there is nowhere to write it."""
         ...
 
     def thaw(self, uid: str) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 from collections import deque
 
+from agents.executors import reclaim
 from agents.executors.cgroup_trees import Tree, number, remove, write
 from agents.executors.children import read_small, send
 from agents.executors.freezer import Freezer
@@ -73,6 +74,7 @@ class Groups:
             **held,
             "relimit": any(held.values()),
             "freeze": self.freezer is not None,
+            "reclaim": not reclaim.why_not(has_group="memory" in self.by),
             "kill_all": bool(self.trees),
         }
 

@@ -24,6 +24,7 @@ from agents.executors import (
     docker_spec,
     docker_usage,
     engine_log,
+    reclaim,
 )
 from agents.executors.base import (
     BadSpec,
@@ -32,6 +33,7 @@ from agents.executors.base import (
     Happening,
     LaunchSpec,
     Limits,
+    Reclaimed,
     Unavailable,
     Usage,
 )
@@ -148,6 +150,12 @@ class DockerExecutor:
                 if not docker_usage.freeze(self._groups_of(run)):
                     self._watch.thaw(run)
                     raise ExecutorError(f"{uid} cannot be frozen: ask again") from None
+
+    def reclaim(self, uid: str) -> Reclaimed | None:
+        run = self._live(uid)
+        if run is None:
+            return None
+        return reclaim.reclaim(docker_usage.memory_group(self._groups_of(run)))
 
     def thaw(self, uid: str) -> None:
         run = self._live(uid)
@@ -332,8 +340,11 @@ def _capabilities(info: Json) -> Capabilities:
             missing[name] = f"the kernel gives Docker no control group for {name}"
     if not can["gpus"]:
         missing["gpus"] = "Docker has no NVIDIA runtime (nvidia-container-toolkit)"
+    if why := reclaim.why_not(has_group=can["memory"]):
+        missing["reclaim"] = why
     return Capabilities(
         **can,
+        reclaim=not why,
         open_files=True,
         disk=True,
         output=True,

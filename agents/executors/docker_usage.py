@@ -33,6 +33,11 @@ def groups_of(pid: int) -> Groups:
     return found
 
 
+def memory_group(groups: Groups) -> str:
+    """The folder in which its memory is counted."""
+    return groups.get("memory") or groups.get("", "")
+
+
 def usage(init: int, groups: Groups, *, cpu_before_s: float) -> Usage:
     """What is counted in `groups`; the init among it, which is next to nothing."""
     unified = groups.get("", "")

@@ -23,12 +23,13 @@ from agents.executors.base import (
     LaunchSpec,
     Limits,
     NotStarted,
+    Reclaimed,
     Started,
     Unavailable,
     Usage,
 )
 
-CAN = ("freeze", "relimit", "kill_all", "offline_limit")
+CAN = ("freeze", "reclaim", "relimit", "kill_all", "offline_limit")
 NOT_RUN = "the fake executor runs nothing"
 SCRIPT = re.compile(r"(?:exit (?P<code>\d+)|kill -(?P<signal>\d+) \$\$)\s*$")
 
@@ -59,6 +60,7 @@ class FakeExecutor:
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.down = False
+        self.stays_bytes = 0  # of each run's memory, when it is reclaimed
         self.missing = {"/no/such/program"}
         self.held: dict[str, Held] = {}
         self.over: dict[str, int] = {}
@@ -112,6 +114,17 @@ class FakeExecutor:
             held = self.held.get(uid)
             if held is not None and held.frozen_s is None and held.kill_s is None:
                 held.frozen_s = self.clock()
+
+    def reclaim(self, uid: str) -> Reclaimed | None:
+        """All of it, less what a test says stays."""
+        self._need_up()
+        with self.news:
+            held = self.held.get(uid)
+            if held is None:
+                return None
+            before = held.memory_bytes
+            held.memory_bytes = min(before, self.stays_bytes)
+            return Reclaimed(before, held.memory_bytes)
 
     def thaw(self, uid: str) -> None:
         self._need_up()

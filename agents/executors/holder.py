@@ -7,7 +7,8 @@ back. A guard above it starts it again (recovery) and it becomes a guard when th
 
 Requests, one JSON object a line: {"start": [spec, ...], "durable": bool},
 {"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"freeze": uid},
-{"thaw": uid}, {"relimit": uid, "limits": {...}}, {"usage": uid}, {"list": true},
+{"thaw": uid}, {"memory_group": uid}, {"relimit": uid, "limits": {...}},
+{"usage": uid}, {"list": true},
 {"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true},
 {"voice": uid, "token": n, ...} and {"silence": uid, "token": n} for the runs of other
 executors, {"voices": executor, "alive": {uid: token}}, {"rest": uid, "on": bool}.
@@ -75,6 +76,7 @@ class Holder:
             "signal": self._signal,
             "freeze": lambda _, request: self.live.freeze(request["freeze"]),
             "thaw": lambda _, request: self.live.thaw(request["thaw"]),
+            "memory_group": lambda _, r: self.live.memory_group(r["memory_group"]),
             "relimit": self._relimit,
             "usage": lambda _, request: {"usage": self.live.usage(request["usage"])},
             "list": self._list,

@@ -30,7 +30,7 @@ from bisect import bisect_right
 from agents import crash_points
 from agents.executors.held import Run
 
-VERSION = 3  # of requests and log; a node with another one has the holder renewed
+VERSION = 4  # of requests and log; a node with another one has the holder renewed
 MOST_OVER = 20_000  # ended runs kept in mind; older ones are fenced by attempt files
 
 

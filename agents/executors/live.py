@@ -55,6 +55,15 @@ class Live:
             self.state.voices.rest(uid, on=False)
         return {"done": True}
 
+    def memory_group(self, uid: str) -> dict[str, Any]:
+        """Where the kernel counts its memory; the asker does the slow work."""
+        run, tree = self._find(uid), self.groups.by.get("memory")
+        if run is None:
+            return {"path": None}
+        if run.group is None or tree is None:
+            return {"refused": f"its memory cannot be reclaimed: {NO_FREEZER}"}
+        return {"path": f"{tree.path}/{run.group.name}"}
+
     def relimit(self, uid: str, limits: dict[str, Any]) -> dict[str, Any]:
         run = self._find(uid)
         if run is None:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agents.executors import guard, holder_log
+from agents.executors import guard, holder_log, reclaim
 from agents.executors.base import (
     BadSpec,
     Capabilities,
@@ -30,6 +30,7 @@ from agents.executors.base import (
     LaunchSpec,
     Limits,
     NotStarted,
+    Reclaimed,
     Said,
     Started,
     Unavailable,
@@ -94,6 +95,10 @@ class ProcessExecutor:
             if time.monotonic() > until:
                 raise Unavailable(f"{uid} did not come to rest")
             time.sleep(0.001)
+
+    def reclaim(self, uid: str) -> Reclaimed | None:
+        group = self._ask_refusable({"memory_group": uid})["path"]
+        return None if group is None else reclaim.reclaim(group)
 
     def thaw(self, uid: str) -> None:
         self._ask({"thaw": uid})

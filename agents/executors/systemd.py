@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from agents.executors import engine_log
+from agents.executors import engine_log, reclaim
 from agents.executors.base import (
     Capabilities,
     Happening,
     LaunchSpec,
     Limits,
+    Reclaimed,
     Unavailable,
     Usage,
 )
@@ -108,6 +109,10 @@ class SystemdExecutor:
         self._do(self._up().control.freeze(uid))
         if self.guests is not None:
             self.guests.rest(uid, on=True)
+
+    def reclaim(self, uid: str) -> Reclaimed | None:
+        group = self._do(self._up().control.memory_group(uid))
+        return None if group is None else reclaim.reclaim(group)
 
     def thaw(self, uid: str) -> None:
         self._do(self._up().control.thaw(uid))
@@ -246,7 +251,10 @@ def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
         missing["freeze"] = "only root may freeze, and it needs control groups v2"
     if not (is_root and is_system):
         missing["run_as"] = "only root's systemd runs programs as another user"
+    if why := reclaim.why_not(has_group=can_cap["memory"]):
+        missing["reclaim"] = why
     return Capabilities(
+        reclaim=not why,
         memory=can_cap["memory"],
         cpu=can_cap["cpu"],
         pids=can_cap["pids"],

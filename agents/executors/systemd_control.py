@@ -119,6 +119,14 @@ class Control:
             await self._tell(run, "ThawUnit", "s", run.unit)
         run.group.thaw()
 
+    async def memory_group(self, uid: str) -> str | None:
+        """Where the kernel counts its memory; None when it is over."""
+        run = self.units.find(uid)
+        if run is None or not await self._has_begun(run) or run.is_stopped:
+            return None
+        stat = run.group.file("memory", "memory.stat", "memory.stat")
+        return stat.removesuffix("/memory.stat")
+
     async def relimit(self, uid: str, limits: Limits) -> None:
         """Raises BadSpec when the memory in use does not fit."""
         run = self.units.find(uid)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from scheduling.planner import pressure
 from scheduling.planner.snapshot import QueueClass, Resources
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 class Blocked:
     code: str  # stable: a Wait is written only when it changes
     text: str
+    until: datetime | None = None  # when it is over, where that is known
 
 
 def explain(wanted: QueueClass, ledger: Ledger) -> Blocked:
@@ -37,6 +40,8 @@ def explain(wanted: QueueClass, ledger: Ledger) -> Blocked:
     if ledger.slots_coming <= 0:
         return Blocked("slots", "all agent slots are in use (max_concurrent_agents)")
     short = {name: ledger.lacks_later(name, wanted.need) for name in usable}
+    if text := pressure.said(ledger, usable, short):
+        return Blocked("pressure", text)
     text = _each(usable, short, "has too little free")
     return Blocked(f"busy:{_codes(short)}", text or "waits for room")
 
@@ -81,6 +86,7 @@ def describe(need: Resources, lacks: dict[str, list[str]]) -> str:
         "CPU": f"{need.cpu_millis / 1000:g} cores",
         "memory": f"{need.memory_bytes / 1e9:.1f} GB memory",
         "GPU": f"{need.gpus} GPU" + ("s" if need.gpus > 1 else ""),
+        "bandwidth": f"{need.bandwidth_bps / 1e6:g} Mbit/s of bandwidth",
     }
     wanted = {what for short in lacks.values() for what in short}
     return " and ".join(text for what, text in said.items() if what in wanted)

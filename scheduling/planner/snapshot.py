@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from scheduling.planner.wishes import NO_WISHES, Names, Wishes
+from scheduling.task_queue import NO_AGEING, Ageing
+
+if TYPE_CHECKING:
+    from scheduling.planner.limits import Bucket, Cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +24,14 @@ class Resources:
     cpu_millis: int = 0
     memory_bytes: int = 0
     gpus: int = 0
+    bandwidth_bps: int = 0
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             self.cpu_millis + other.cpu_millis,
             self.memory_bytes + other.memory_bytes,
             self.gpus + other.gpus,
+            self.bandwidth_bps + other.bandwidth_bps,
         )
 
     def __sub__(self, other: Resources) -> Resources:
@@ -30,19 +39,39 @@ class Resources:
             self.cpu_millis - other.cpu_millis,
             self.memory_bytes - other.memory_bytes,
             self.gpus - other.gpus,
+            self.bandwidth_bps - other.bandwidth_bps,
         )
 
     def lacks(self, need: Resources) -> list[str]:
         """Names of what is short, for people to read; empty when `need` fits."""
+        if (
+            self.cpu_millis >= need.cpu_millis
+            and self.memory_bytes >= need.memory_bytes
+            and self.gpus >= need.gpus
+            and self.bandwidth_bps >= need.bandwidth_bps
+        ):
+            return []
         short = {
             "CPU": self.cpu_millis - need.cpu_millis,
             "memory": self.memory_bytes - need.memory_bytes,
             "GPU": self.gpus - need.gpus,
+            "bandwidth": self.bandwidth_bps - need.bandwidth_bps,
         }
         return [name for name, left in short.items() if left < 0]
 
 
 NOTHING = Resources()
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Memory of a node by its sampler, not by what runs declare."""
+
+    free_bytes: int  # under max_memory_usage, without what young runs may still take
+    used_fraction: float
+    limit_fraction: float
+    was_over: bool = False  # the limit, and is not yet enough below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +126,10 @@ class NodeView:
     open: bool = True  # False: down, cordoned or draining; takes nothing further
     devices: tuple[Device, ...] = ()  # read when a waiting run wants one
     taken: Mapping[int, str] = field(default_factory=dict)  # port -> by whom; as above
+    taints: tuple[str, ...] = ()  # only runs that tolerate them may come
+    measured: Measured | None = None  # None: nobody measures it, or not lately
+    here: Mapping[str, int] = field(default_factory=dict)  # what its runs are called
+    up: bool = True  # what is frozen on it can go on, open or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +144,31 @@ class Occupied:
 
 @dataclass(frozen=True, slots=True)
 class HeldRun:
-    """A run that occupies a node and may be asked to yield to a more urgent one."""
+    """A run that occupies a node and may be asked to yield to a more urgent one.
+    `need` is what it holds now: a frozen one holds no CPU."""
 
     id: int
     node: str
     priority: int
     need: Resources
     devices: tuple[str, ...] = ()
+    rungs: frozenset[int] = frozenset({4})  # how it can yield, see planner.rungs
+    slots: int = 1  # 0: it is frozen
+    ran_s: float = 0.0  # work that is lost when it is stopped
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingRun:
     id: int
     token: int
-    due_at: datetime
+    due_at: datetime  # since when it stands in line
     priority: int
     told: str = ""  # the reason code it was last told
+    path_s: float = 0.0  # of a graph's node: the longest way from here to its end
+    rates: tuple[str, ...] = ()  # buckets that its start is taken from
+    front: bool = False  # put before all others by hand
+    gang: str = ""  # those of one gang start together or not at all
+    frozen: bool = False  # it is there already and waits for its CPU to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +184,35 @@ class QueueClass:
     unmet: Mapping[str, Unmet] = field(default_factory=dict)  # node -> why not there
     ports: tuple[PortWant, ...] = ()
     needy: bool = False  # its node looks once more before it starts
+    caps: tuple[Cap, ...] = ()  # groups and limits it falls under
+    rates: tuple[str, ...] = ()  # names of buckets its starts are taken from
+    wishes: Wishes = NO_WISHES
+
+    @property
+    def frozen(self) -> bool:
+        """One run that was frozen and could go on."""
+        return self.first[0].frozen
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a run that holds something is expected to be over."""
+
+    node: str
+    need: Resources
+    ends_at: datetime | None  # None: nobody knows
+    devices: tuple[str, ...] = ()
+    yielding: bool = False
+    slots: int = 1  # none, where it is frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """What is expected to come; read when a run that waits is overtaken."""
+
+    now: datetime
+    ends: tuple[End, ...]
+    lengths: Mapping[int, timedelta]  # waiting run -> how long it will be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +224,10 @@ class Snapshot:
     slots: int  # max_concurrent_agents
     mode: str = "priority"
     holdings: tuple[Holding, ...] = ()  # read when a waiting run wants a GPU
+    running: Mapping[str, int] = field(default_factory=dict)  # by name of a cap
+    buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    now: datetime | None = None  # waiting counts up to here
+    ageing: Ageing = NO_AGEING
+    strategy: str = "spread"  # or "pack"
+    names: Mapping[int, Names] = field(default_factory=dict)  # of waiting runs, by id
+    horizon: Horizon | None = None

@@ -1,18 +1,13 @@
 """The sink that posts to a URL, signed as Standard Webhooks says.
 
-https://www.standardwebhooks.com: HMAC-SHA256 over "id.timestamp.body". A name is
-resolved once, every address it has is judged, and the connection goes to the first of
-them; proxies and redirects are not followed, and no more of the answer is read than
-tells what went wrong.
+A name is resolved once, every address it has is judged, and the connection goes to the
+first of them; proxies and redirects are not followed, and no more of the answer is read
+than tells what went wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 import socket
 import ssl
 from functools import cache
@@ -21,9 +16,9 @@ from ipaddress import ip_address
 import httpx
 
 from agents import web_targets
+from scheduling import standard_webhooks
 from scheduling.sinks.parcel import NotDelivered, Parcel
 
-PREFIX = "whsec_"
 ANSWER_BYTES = 4096  # read of an answer, at most
 SHOWN_CHARS = 120
 GONE = 410  # the receiver wants no more
@@ -31,14 +26,11 @@ AGENT = "kos-scheduler"
 
 
 def key_of(secret: str) -> bytes:
-    """The signing key: base64 behind whsec_, else the secret's own bytes."""
-    secret = secret.strip()
-    if not secret.startswith(PREFIX):
-        return secret.encode()
+    """Raises NotDelivered for a secret that cannot be one."""
     try:
-        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error:
-        raise NotDelivered("its secret begins with whsec_ and is not base64") from None
+        return standard_webhooks.key_of(secret)
+    except ValueError as error:
+        raise NotDelivered(str(error)) from None
 
 
 def headers_of(parcel: Parcel) -> dict[str, str]:
@@ -50,9 +42,9 @@ def headers_of(parcel: Parcel) -> dict[str, str]:
         "webhook-timestamp": stamp,
     }
     if parcel.secret is not None:
-        signed = f"{parcel.id}.{stamp}.".encode() + parcel.body
-        mac = hmac.digest(key_of(parcel.secret), signed, hashlib.sha256)
-        headers["webhook-signature"] = f"v1,{base64.b64encode(mac).decode()}"
+        headers["webhook-signature"] = standard_webhooks.signature(
+            key_of(parcel.secret), parcel.id, stamp, parcel.body
+        )
     return headers
 
 

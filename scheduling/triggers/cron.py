@@ -14,7 +14,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from scheduling.triggers.base import SECOND, TICK
-from scheduling.triggers.cron_rule import CronRule, parse
+from scheduling.triggers.cron_rule import parse
+from scheduling.triggers.local_rule import LocalRule
 from scheduling.triggers.zones import (
     Change,
     changes_from,
@@ -45,7 +46,7 @@ class CronTrigger:
     otherwise: once, both, or skip (times that are missing or come twice are left out).
     """
 
-    rule: CronRule
+    rule: LocalRule
     zone: ZoneInfo
     dst: Dst = ""
 

@@ -85,6 +85,15 @@ def patch_as_operator(world: World) -> Any:
     return world.client_of("operator").patch(path, change, format="json")
 
 
+def foreign_calendar(world: World) -> Any:
+    """A calendar is changed by PUT."""
+    path, change = f"{API}/calendars/holidays/", {"dates": ["2027-01-01"]}
+    holidays = {"name": "holidays", **change}
+    made = world.client_of("editor").post(f"{API}/calendars/", holidays, format="json")
+    assert made.status_code == 201
+    return world.client_of("operator").put(path, change, format="json")
+
+
 def delete_audit(world: World) -> Any:
     world.run(RunState.QUEUED)
     assert world.client_of("admin").get(f"{API}/audit/").status_code == 200
@@ -123,6 +132,7 @@ DOORS: dict[str, Callable[[World], Any]] = {
     "SR009": fifty(user="user{n}"),
     "SR010": fifty(HTTP_X_FORWARDED_FOR="1.2.3.{n}"),
     "SR019": get_as("operator", f"{API}/secrets/hook-key/"),
+    "SR020": foreign_calendar,
     "SR011": get_as("viewer", "/admin/"),
     "SR012": get_as("viewer", "/admin/django_rq/dashboard/"),
     "SR013": get_as("", "/metrics"),

@@ -18,6 +18,7 @@ from scheduling.models import Delivery
 from scheduling.run_folders import artefacts_name
 from scheduling.run_state import RunState
 from tests.conftest import NOON
+from tests.corpus import hook_drivers
 from tests.corpus.expand import BASES
 from tests.corpus.world import API, World, later, stored
 
@@ -98,6 +99,8 @@ def move(world: World, case: Case) -> Any:
     state = states.get(case["id"])
     occurrence = world.occurrence(state) if state else world.planned()[0]
     body = {"scope": "this", **case["payload"]}
+    if case["id"] == "CM008":
+        occurrence, body["start"] = world.dependent()
     case = {**case, "payload": body}
     return world.send("POST", f"{API}/occurrences/{occurrence}/move/", case)
 
@@ -266,4 +269,5 @@ DRIVERS: dict[str, tuple[Driver, Callable[[World, Case], None]]] = {
     "webhook_out": (webhook, webhook_twin),
     "path_download": (download, download_twin),
     "cfg": (config, config_twin),
+    "webhook_in": (hook_drivers.call, hook_drivers.call_twin),
 }

@@ -102,6 +102,22 @@ class World:
         assert answer.status_code == 201, answer.content
         return str(answer.json()["id"])
 
+    def dependent(self) -> tuple[str, str]:
+        """An occurrence still to come, and an instant before what it depends on."""
+        self.agent("first")
+        self.agent("second", depends_on=["first"])
+        due = (datetime.now(UTC) + timedelta(days=1)).replace(minute=0, second=0)
+        ids = []
+        for name, hours in (("first", 0), ("second", 1)):
+            at = (due + timedelta(hours=hours)).replace(microsecond=0)
+            body = json.dumps({"agent": name, "run_at": at.isoformat()})
+            answer = self.client_of("editor").post(
+                f"{API}/schedules/", body, content_type=JSON
+            )
+            assert answer.status_code == 201, answer.content
+            ids.append(f"{answer.json()['id']}@{at:%Y%m%dT%H%M%SZ}")
+        return ids[-1], (due - timedelta(hours=1)).isoformat()
+
     def planned(self) -> tuple[str, datetime]:
         """An occurrence still to come: its id and its instant."""
         uid = self.schedule()

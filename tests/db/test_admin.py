@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,18 @@ from django.urls import reverse
 
 from agents import agent_registry, secret_store
 from agents.models import Agent, Event, Node, Secret
-from scheduling import runs, schedules
+from scheduling import (
+    backfills,
+    calendars,
+    graph_runs,
+    graphs,
+    inbound,
+    runs,
+    schedules,
+    sensors,
+    windows,
+)
+from scheduling.calendar_models import Calendar
 from scheduling.models import Delivery, Gap, Occurrence, Run
 from tests.conftest import NOON
 
@@ -23,7 +35,7 @@ OURS = [
 PLAIN = {"agent_id": "a", "exec_env": "subprocess", "entry_point": "/bin/true"}
 
 
-WRITTEN = (Agent, Secret)  # have a form
+WRITTEN = (Agent, Calendar, Secret)  # have a form
 
 
 def page(name: str, *args: Any) -> str:
@@ -46,7 +58,19 @@ def a_bit_of_everything(agent: Agent) -> Run:
     )
     Delivery.objects.create(run=run, sink="cascade", target="b", created_at=NOON)
     Node.objects.create(name="n", cpu_millis=1, memory_bytes=1)
+    shape = {"name": "heat", "source": "rest", "type": "number"}
+    sensor = sensors.create(shape, **by)
+    sensors.set_value(sensor, 21.5, at=None, now=NOON)
+    graph = graphs.create({"name": "g", "nodes": [{"agent": agent.agent_id}]}, **by)
+    graph_runs.start(graph, params={}, **by)
+    wish = backfills.Wish(NOON - timedelta(days=2), NOON)
+    backfills.create(schedule, wish, **by)
     secret_store.put("key", "never-shown", actor="user:test", now=NOON)
+    hook, _ = inbound.create("deploy", **by)
+    inbound.accept(hook, "msg_1", {}, size=2, now=NOON)
+    weekly = {"cron": "0 3 * * SUN", "duration": "2h"}
+    windows.create({"name": "w", "kind": "blackout", **weekly}, **by)
+    calendars.create({"name": "holidays", "yearly": ["12-25"]}, **by)
     return run
 
 
@@ -160,6 +184,9 @@ def test_a_retired_agent_is_shown_but_not_edited(admin, agent) -> None:
 def test_runs_and_schedules_have_their_actions(admin, a_bit_of_everything) -> None:
     run, schedule = a_bit_of_everything, a_bit_of_everything.agent.schedules.get()
     runs_page = page("scheduling_run_changelist")
+    assert "1 held" in act(admin, runs_page, "hold", run)
+    assert "1 boosted" in act(admin, runs_page, "boost", run)
+    assert "1 released" in act(admin, runs_page, "release", run)
     assert "1 stopped" in act(admin, runs_page, "stop", run)
     assert "1 queued again" in act(admin, runs_page, "retry", run)
     schedules_page = page("scheduling_schedule_changelist")

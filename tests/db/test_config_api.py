@@ -9,7 +9,6 @@ import pytest
 from django.core.management import call_command
 
 from agents import live_config
-from agents.errors import Invalid
 from agents.models import ConfigOverride, Event
 from tests.conftest import NOON
 
@@ -63,13 +62,6 @@ def test_a_body_without_a_known_key_is_refused(admin: Any, body: Any) -> None:
 def test_setting_what_already_is_leaves_no_event() -> None:
     live_config.set_override("max_concurrent_agents", 12, actor="user:t", now=NOON)
     assert not Event.objects.exists()
-
-
-def test_a_mode_to_come_is_refused_by_name() -> None:
-    with pytest.raises(Invalid, match="not built yet"):
-        live_config.set_override(
-            "scheduler_mode", "dependency", actor="user:t", now=NOON
-        )
 
 
 def test_a_whole_file_replaces_all_overrides(admin: Any) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from agents.executors.base import BadSpec, LaunchSpec, Unavailable
+from agents.executors.base import BadSpec, Capabilities, LaunchSpec, Unavailable
 from agents.executors.fake import FakeExecutor
 from agents.models import Event, Node, NodeLog
 from scheduling import environments, launch, nodes, runs
@@ -30,7 +30,7 @@ class Here(FakeExecutor):
             raise Unavailable(self.away)
 
     def capabilities(self):
-        return {} if self.away else dict.fromkeys(self.environments)
+        return {} if self.away else dict.fromkeys(self.environments, Capabilities())
 
     def start(self, specs: Sequence[LaunchSpec]) -> None:
         if any("\0" in argument for spec in specs for argument in spec.argv):
@@ -88,7 +88,7 @@ def test_what_is_there_is_offered_and_what_is_not_says_why(here, now) -> None:
 
 def test_one_of_two_environments_of_an_executor_may_be_missing(here, now) -> None:
     plain = here.executors[0]
-    plain.capabilities = lambda: {"subprocess": None}
+    plain.capabilities = lambda: {"subprocess": Capabilities()}
     plain.absent = lambda: {"sandbox": "nsjail does not work here: no namespaces"}
     here.look(now=now)
     names, missing = offered()

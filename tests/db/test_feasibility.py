@@ -116,3 +116,28 @@ def test_a_verdict_on_a_full_calendar_comes_at_once(
     began = time.process_time()
     asked(agent, "13:00", "14:00")
     assert time.process_time() - began < 1
+
+
+def test_a_placement_that_no_node_has_is_named(make_agent: Any, node: Node) -> None:
+    picky = make_agent("picky", placement={"require": {"disk": "ssd"}})
+    found = asked(picky, "13:00")
+    assert (found.feasible, found.reason) == (
+        False,
+        "a: it needs a node with disk = ssd",
+    )
+    Node.objects.update(labels={"disk": "ssd"}, taints={"gpu": "config"})
+    assert asked(picky, "13:00").reason == "a: it does not tolerate gpu"
+    fit = {"require": {"disk": "ssd"}, "tolerate": ["gpu"]}
+    assert asked(make_agent("fit", placement=fit), "13:00").feasible
+
+
+def test_only_nodes_that_could_take_it_count_as_room(
+    make_agent: Any, node: Node
+) -> None:
+    ssd = {"disk": "ssd"}
+    shape = {"cpu_millis": 4000, "memory_bytes": 10**10, "environments": ["subprocess"]}
+    Node.objects.create(name="b", labels=ssd, **shape)
+    plan(make_agent("other", cpu=3), cron="0 13 * * *")
+    picky = make_agent("picky", cpu=3, placement={"require": ssd})
+    assert asked(picky, "13:00", "13:05").conflicts != ()
+    assert asked(make_agent("plain", cpu=3), "13:00", "13:05").conflicts == ()

@@ -413,3 +413,14 @@ def test_a_move_over_http(operator: Any, agent: Any) -> None:
     assert past.status_code == 422
     token = moved.json()["undo_token"]
     assert operator.post(f"/api/v1/undo/{token}/").status_code == 200
+
+
+def test_what_depends_on_another_is_not_moved_before_it(make_agent: Any) -> None:
+    make_agent("base")
+    first = plan(make_agent("first", depends_on=["base"]), cron="0 13 * * *")
+    second = plan(make_agent("second", depends_on=["first"]), cron="0 14 * * *")
+    with pytest.raises(Refused, match="before first, which it depends on and which is"):
+        move(second, at("14:00"), at("12:30"))
+    move(second, at("14:00"), at("13:30"))
+    move(first, at("13:00"), at("12:15"))
+    move(second, at("14:00"), at("12:30"))

@@ -22,10 +22,11 @@ from scheduling import (
     node_checks,
     nodes,
     overdue,
-    queries,
     runs,
     snapshot_reader,
     this_node,
+    why,
+    window_bars,
 )
 from scheduling.models import Run
 from scheduling.planner.admission import Admit
@@ -235,7 +236,7 @@ def test_only_runs_that_require_something_have_a_class_of_their_own(
         "requires:1",
         "waits for a node with avx512",
     )
-    assert queries.why(needy, now=NOON)["blockers"][0]["code"] == "requires:1"
+    assert why.why(needy, now=NOON)["code"] == "requires:1"
     assert "no known node has avx512" in " ".join(advice.warnings_of(needy.agent))
     Node.objects.update(labels={"avx512": True})
     assert "avx512" not in " ".join(advice.warnings_of(needy.agent))
@@ -246,7 +247,8 @@ def test_a_tick_of_plain_runs_asks_nothing_more(
     make_agent: Any, node: Node, django_assert_num_queries: Any
 ) -> None:
     queued(make_agent("plain"))
-    with django_assert_num_queries(5):  # classes, heads, nodes, held, victims
+    window_bars.kept()  # asked once a second, however many ticks
+    with django_assert_num_queries(6):  # classes, heads, frozen, nodes, held, victims
         snapshot_reader.read_snapshot(
             now=NOON,
             slots=10,

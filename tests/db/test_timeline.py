@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from agents.models import Event, Node
-from scheduling import durations, planned, runs, schedules, situation
+from scheduling import durations, planned, queue_view, runs, schedules
 from scheduling.capacity import capacity
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.run_state import RunState as S
@@ -374,7 +374,15 @@ def test_the_timeline_over_http(viewer, agent) -> None:
         "/api/v1/timeline/?from=2026-11-23T12:30:00Z&to=2026-11-23T13:30:00Z"
     )
     assert answer.status_code == 200
-    assert set(answer.json()) == {"rows", "items", "bands", "capped", "version", "now"}
+    assert set(answer.json()) == {
+        "rows",
+        "items",
+        "bands",
+        "capped",
+        "version",
+        "windows",
+        "now",
+    }
 
 
 @pytest.mark.parametrize(
@@ -426,10 +434,10 @@ def test_the_overview_counts_agents_and_tells_use(viewer, make_agent, node) -> N
 
 def test_the_queue_is_in_the_modes_order_with_reasons(make_agent) -> None:
     low, high = make_agent("low", priority="low"), make_agent("high", priority="high")
-    first = runs.request_run(low, actor="x", now=NOON - HOUR)
+    first = runs.request_run(low, actor="x", now=NOON - HOUR / 60)
     runs.request_run(high, actor="x", now=NOON)
     runs.note_waits({first.pk: ("no_node", "no node has joined yet")}, now=NOON)
-    answer = situation.queue(10, NOON)
+    answer = queue_view.queue(10, NOON)
     assert [item["agent"] for item in answer["items"]] == ["high", "low"]
     assert [item["position"] for item in answer["items"]] == [1, 2]
     assert answer["items"][1]["reason"] == "no node has joined yet"

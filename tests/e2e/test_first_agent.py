@@ -27,15 +27,14 @@ def test_from_log_in_to_a_scheduled_agent_takes_less_than_three_minutes(
     blank.get_by_role("button", name="Test run").click()
     expect(blank.get_by_role("log")).to_contain_text("the first word", timeout=20_000)
     blank.get_by_role("button", name="Save and schedule").click()
-    blank.get_by_label("Unit").select_option("minutes")
-    blank.get_by_role("spinbutton", name="Every").fill("5")
+    blank.get_by_role("textbox", name="In words").fill("every 5 minutes")
     expect(blank.get_by_text("very 5 minutes").first).to_be_visible()
     blank.get_by_role("button", name="Create schedule").click()
     expect(blank.locator(".toast").filter(has_text="is scheduled")).to_be_visible()
     took_s = monotonic_s() - began_s
 
     [schedule] = product.get("schedules/?agent=my_first")["items"]
-    assert schedule["kind"] == "interval"
+    assert schedule["kind"] == "rule"
     expect(blank.locator('[data-row="my_first"]')).to_be_visible()
     assert took_s < LIMIT_S
 

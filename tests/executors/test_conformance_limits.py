@@ -81,6 +81,24 @@ def test_a_daemon_of_two_sessions_is_frozen_too(real_bench: Bench) -> None:
     assert cpu_seconds(bench, uid) == pytest.approx(frozen_at, abs=0.001)
 
 
+def test_memory_of_a_frozen_run_is_reclaimed_as_measured_or_refused_with_the_reason(
+    any_bench: Bench,
+) -> None:
+    bench = any_bench.needs("freeze")
+    can = bench.executor.capabilities()[bench.environment]
+    uid = bench.start("sleep", "60")
+    bench.started(uid)
+    bench.executor.freeze(uid)
+    if can.reclaim:
+        given = bench.executor.reclaim(uid)
+        assert 0 <= given.given_bytes <= given.before_bytes
+    else:
+        with pytest.raises(BadSpec) as refused:
+            bench.executor.reclaim(uid)
+        assert can.missing["reclaim"] in str(refused.value)
+    assert bench.executor.usage(uid).frozen
+
+
 def test_freeze_and_thaw_may_be_repeated(any_bench: Bench) -> None:
     bench = any_bench.needs("freeze")
     uid = bench.start("sleep", "60")

@@ -18,7 +18,10 @@ AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SERVICES = ("runs", "firing", "moves", "schedules", "registry", "registry_api")
 SERVICES += ("timeline", "audit", "metrics", "prepared", "previews", "feasibility")
 SERVICES += ("apply", "import_crontab", "places", "result_bus")
-SERVICES += ("results", "secrets", "artefacts")
+SERVICES += ("results", "secrets", "artefacts", "yielding", "balancing")
+SERVICES += ("graphs", "limits", "backfills")
+SERVICES += ("placement", "backfill", "what_if")
+SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
 
 
 class Server:

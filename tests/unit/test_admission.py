@@ -110,7 +110,7 @@ def test_a_slot_alone_is_reason_enough_to_preempt() -> None:
 def test_nobody_else_is_asked_while_a_victim_is_still_stopping() -> None:
     gone_soon = [HeldRun(1, "n1", 0, cpu(2))]
     (decision,) = plan(snap([line("u", cpu(2), priority=4)], yielding=gone_soon))
-    assert decision.why.text == "waiting for other runs on n1 to stop"
+    assert decision.why.text == "waiting for other runs on n1 to yield"
 
 
 def test_room_that_is_promised_is_not_given_to_a_latecomer() -> None:

@@ -96,12 +96,10 @@ def test_an_unknown_key_is_refused_with_the_one_perhaps_meant(name: str) -> None
     assert "did you mean" in str(refusal(f"{name}: 1"))
 
 
-def test_a_mode_to_come_is_refused_by_name() -> None:
-    assert "dependency is not built yet" in str(refusal("scheduler_mode: dependency"))
-
-
 def test_allowed_values_are_told() -> None:
-    assert "one of fifo, lifo, priority" in str(refusal("scheduler_mode: fast"))
+    assert "one of fifo, lifo, priority, dependency" in str(
+        refusal("scheduler_mode: fast")
+    )
     assert "from 1 to 100000" in str(refusal("max_concurrent_agents: 0"))
 
 

@@ -30,6 +30,8 @@ SOUND: list[dict[str, Any]] = [
     {"when": "post-start", "warm_up": {"command": ["true"], "every": 0.5}},
     {"when": "post-start", "warm_up": {"http": "http://[::1]:80/", "expect": 204}},
     {"when": "post-start", "run": ["/bin/true"], "on_failure": "fail"},
+    {"when": "checkpoint", "signal": "SIGUSR1"},
+    {"when": "checkpoint", "run": ["/bin/true"], "on_failure": "ignore"},
     {"when": "on-shutdown", "archive": {"to": "/srv/a", "what": ["logs", "x/**"]}},
     {"when": "on-shutdown", "dispatch": {"stream": "scores", "on": "success"}},
     {"when": "on-shutdown", "run": ["/bin/true"]},
@@ -56,9 +58,16 @@ def archive(**said: Any) -> dict[str, Any]:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"when": "pre-start"}, "exactly one of run, preload, warm_up, archive"),
+    ({"when": "pre-start"}, "exactly one of run, preload, warm_up, signal, archive"),
     ({**preload(), "run": ["true"]}, "exactly one of"),
     ({**preload(), "when": "post-start"}, "preload goes with pre-start"),
+    ({**preload(), "when": "checkpoint"}, "preload goes with pre-start"),
+    ({"when": "pre-start", "signal": "SIGUSR1"}, "signal goes with checkpoint"),
+    ({"when": "checkpoint", "signal": "SIGKILL"}, "expected one of SIGUSR1"),
+    (
+        {"when": "checkpoint", "run": ["true"], "on_failure": "fail"},
+        "yields whether it was saved or not",
+    ),
     ({**warm_up(command=["true"]), "when": "pre-start"}, "goes with post-start"),
     ({**archive(), "when": "pre-start"}, "archive goes with on-shutdown"),
     ({**archive(), "on_failure": "fail"}, "cannot fail"),

@@ -46,6 +46,14 @@ optional: dict[str, st.SearchStrategy[Any]] = {
         max_size=4,
         unique_by=str,
     ),
+    "placement": st.sampled_from(
+        [
+            {"require": {"disk": "ssd", "zone": ["a", "b"], "fast": "exists"}},
+            {"prefer": [{"labels": {"zone": "a"}}], "strategy": "pack"},
+            {"with": ["z-other"], "apart": [{"tag": "noisy", "hard": False}]},
+            {"tolerate": ["*"], "nodes": ["n1"]},
+        ]
+    ),
     "depends_on": st.lists(
         ids.map("x-{}".format), max_size=3, unique_by=requirements.slug
     ),
@@ -73,9 +81,16 @@ optional: dict[str, st.SearchStrategy[Any]] = {
         ]
     ),
     "watchdog": st.floats(0.5, 86_400),
+    "concurrency": st.sampled_from(
+        [
+            {"limit": 3},
+            {"key": "db-{params.table}", "limit": 1, "on_full": "cancel_oldest"},
+        ]
+    ),
     "grace_period": st.floats(0, 3600),
     "enabled": st.booleans(),
     "start_at_boot": st.booleans(),
+    "synonyms": st.sampled_from([["night report"], ["a b", "writer 2"]]),
 }
 placed = st.one_of(
     st.fixed_dictionaries({"exec_env": st.sampled_from(["subprocess", "sandbox"])}),

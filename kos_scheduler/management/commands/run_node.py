@@ -12,7 +12,7 @@ from django.utils.timezone import now
 from agents import gpus, live_config, machine, redis
 from monitor import resource_manager
 from monitor.log_keeper import LogKeeper
-from scheduling import agent_control, node_process, nodes, this_node
+from scheduling import agent_control, node_process, nodes, taints, this_node
 from scheduling.local_executors import executors_for
 from scheduling.rq import queues
 from scheduling.rq.job import SignedJob, SignedSerializer
@@ -62,7 +62,11 @@ class Command(BaseCommand):
         }
         if config.labels:
             found["labels"] = labelled(config.labels)
-        if nodes.register(name, now=at, facts=found):
+        if config.bandwidth_bps:
+            found["bandwidth_bps"] = config.bandwidth_bps
+        booted = nodes.register(name, now=at, facts=found)
+        taints.announce(name, config.taints)
+        if booted:
             agent_control.start_at_boot(now=at)
 
     def sample(self, name: str, at: datetime) -> None:

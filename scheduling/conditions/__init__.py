@@ -1,0 +1,1 @@
+"""Conditions over sensors, runs, agents, nodes and time that fire schedules."""
