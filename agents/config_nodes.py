@@ -36,7 +36,7 @@ def keys(key: Callable[..., Any]) -> tuple[Any, ...]:
             seconds(1, 3600),
             number,
         ),
-        Key("nodes.address", "nodes.address", "an IP address", address, restart=True),
+        key("nodes.address", "nodes.address", "an IP address", address, restart=True),
         key(
             "nodes.ports",
             "nodes.ports",
