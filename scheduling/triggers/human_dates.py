@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -32,6 +33,8 @@ from scheduling.triggers.human_words import (
 WORK, REST = frozenset(range(5)), frozenset((5, 6))
 MOST_OF = {"month": 31, "quarter": 92, "year": 366}
 SEPARATORS = (*AND, ",")
+
+NAME = re.compile(r"[^\W\d_][\w.-]*")  # of a calendar, without quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +139,11 @@ def _name(cursor: Cursor) -> str:
         return first.raw.strip('"')
     if first.kind != "word":
         cursor.fail("expected the name of a calendar", first)
-    end = first.at + len(first.raw)
-    while cursor.here.at == end and cursor.here.kind in ("word", "number", "mark"):
-        if cursor.here.text == ",":
-            break
-        end += len(cursor.step().raw)
-    while cursor.text[end - 1 : end] == "_" or cursor.here.raw.startswith("_"):
-        end += len(cursor.step().raw)
-    return cursor.text[first.at - 1 : end - 1].rstrip(".").lower()
+    found = NAME.match(cursor.text, first.at - 1)
+    name = found[0].rstrip(".") if found else first.raw
+    while cursor.here.at <= first.at - 1 + len(name) and not cursor.done:
+        cursor.step()
+    return name.lower()
 
 
 def _starts_ordinal(cursor: Cursor) -> bool:

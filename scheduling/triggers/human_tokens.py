@@ -26,7 +26,7 @@ TOKEN = re.compile(
     r'|(?P<quoted>"[^"]*")'
     r"|(?P<word>[^\W\d_]+(?:['\u2019.][^\W\d_]+)*\.?)"
     r"|(?P<mark>[,&@\-\u2013\u2014])"
-    r"|(?P<other>\S+)"
+    r"|(?P<other>[^\s,]+)"
 )
 DASHES = str.maketrans("\u2013\u2014\u2019", "--'")
 Kind = Literal["time", "number", "quoted", "word", "mark", "other", "end"]
