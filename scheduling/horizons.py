@@ -24,7 +24,7 @@ SOON = timedelta(seconds=1)  # for one that should be over already
 LIVE = f"""
 SELECT r.agent_id, r.version_id, r.timeout_s, r.params, coalesce(n.name, ''),
        r.cpu_millis, r.memory_bytes, r.gpus, r.devices, r.state,
-       coalesce(r.started_at, r.admitted_at)
+       coalesce(r.started_at, r.admitted_at), r.id
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id WHERE {began_sql("r")}
 """
 WAITING = f"SELECT id, agent_id, version_id, timeout_s, params FROM {RUN} WHERE"
@@ -88,7 +88,8 @@ def _size(params: Any) -> float | None:
 def _end(
     row: tuple[Any, ...], spec: Mapping[str, Any], book: Book, now: datetime
 ) -> End:
-    agent, version, timeout_s, params, node, cpu, memory, gpus, devices, state, at = row
+    agent, version, timeout_s, params, node, cpu, memory, gpus = row[:8]
+    devices, state, at, pk = row[8:]
     bandwidth = spec.get("bandwidth_bps") or 0
     rests = state == "suspended"
     return End(
@@ -104,6 +105,7 @@ def _end(
         devices=tuple(loaded(devices) or ()),
         yielding=state == "stopping",
         slots=0 if rests else 1,
+        run=pk,
     )
 
 

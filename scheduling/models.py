@@ -14,6 +14,7 @@ from scheduling.calendar_models import Calendar as Calendar
 from scheduling.graph_models import Graph as Graph
 from scheduling.graph_models import GraphNode as GraphNode
 from scheduling.graph_models import GraphRun as GraphRun
+from scheduling.lease_models import Lease as Lease
 from scheduling.limit_models import Bucket as Bucket
 from scheduling.run_state import FINAL, RunState
 
@@ -382,19 +383,6 @@ class Undo(models.Model):
 
     def __str__(self) -> str:
         return self.what
-
-
-class Lease(models.Model):
-    """Who leads. Time is the database's; `token` rises with each change of hands."""
-
-    name = models.CharField(max_length=40, unique=True)
-    holder = models.CharField(max_length=120)
-    token = models.BigIntegerField(default=0)
-    expires_at = models.FloatField(default=0)  # seconds since the epoch, database clock
-    step_ms = models.FloatField(default=0)  # how long the leader's last step took
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.holder}"
 
 
 from scheduling import (  # noqa: E402 - registers them

@@ -191,16 +191,7 @@ def _row(w: Wanted, now: datetime) -> Run:
         cpu_millis=spec["cpu_millis"],
         memory_bytes=spec["memory_bytes"],
         gpus=spec["gpus"],
-        may_follow=bool(
-            spec["kind"] == "persistent"
-            or spec["cascades"]
-            or spec["retries"]["limit"]
-            or spec["hooks"]
-            or spec.get("results")
-            or spec.get("secrets")  # which are taken away
-            or w.occurrence_key.startswith(GRAPH_KEY)
-            or w.requested_by.startswith(BACKFILL)
-        ),
+        may_follow=may_follow(w, spec),
         queue_class=queue_class(spec, priority, w.pinned_node)
         + (RANKED if w.path_s else "")
         + gangs.mark(w.gang_size)
@@ -212,6 +203,20 @@ def _row(w: Wanted, now: datetime) -> Run:
         timeout_s=w.timeout_s,
         due_at=w.due_at,
         queued_at=now,
+    )
+
+
+def may_follow(w: Wanted, spec: Mapping[str, Any]) -> bool:
+    """Whether anything may come after its end."""
+    return bool(
+        spec["kind"] == "persistent"
+        or spec["cascades"]
+        or spec["retries"]["limit"]
+        or spec["hooks"]
+        or spec.get("results")
+        or spec.get("secrets")  # which are taken away
+        or w.occurrence_key.startswith(GRAPH_KEY)
+        or w.requested_by.startswith(BACKFILL)
     )
 
 

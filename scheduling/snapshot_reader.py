@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from django.db import connection
@@ -77,12 +78,8 @@ def read_snapshot(
     waiting = (*(c for c, _ in found), *rests)
     most_urgent = max((c.priority for c in waiting), default=0)
     holding = hot_reads.occupied(now - measured.GROWN_AFTER)
-    young = measured.young_of(holding)
-    nodes = hot_reads.nodes()
-
-    def standing(row: Sequence[Any]) -> int:
-        return _standing(row, mode, now, ageing)
-
+    young, nodes = measured.young_of(holding), hot_reads.nodes()
+    standing = partial(_standing, mode=mode, now=now, ageing=ageing)
     snapshot = Snapshot(
         nodes={
             row[0]: _node(row, memory_fraction, young.get(row[0], 0), now)
@@ -101,15 +98,23 @@ def read_snapshot(
         ageing=ageing,
         strategy=strategy,
     )
-    if marked := {c.name: v for c, v in found if limiting.is_marked(c.name)}:
-        snapshot = limiting.seen_by(snapshot, marked, now)
-    needy = {c.name: version for c, version in found if MARK in c.name}
-    if needy or any(c.need.gpus for c in waiting):
-        snapshot = surroundings.seen_by(snapshot, needy)
     held = {row[0]: row[-1] for row in nodes if row[-1].get("held")}
+    snapshot = _looked_around(snapshot, found, now)
     snapshot = _holding(snapshot, held) if held else snapshot
     if barred or window_bars.kept():
         return window_bars.on(snapshot, barred, now)
+    return snapshot
+
+
+def _looked_around(
+    snapshot: Snapshot, found: Sequence[tuple[QueueClass, int]], now: datetime
+) -> Snapshot:
+    """With what only some classes ask for: groups, requirements, devices."""
+    if marked := {c.name: v for c, v in found if limiting.is_marked(c.name)}:
+        snapshot = limiting.seen_by(snapshot, marked, now)
+    needy = {c.name: version for c, version in found if MARK in c.name}
+    if needy or any(c.need.gpus for c in snapshot.waiting):
+        snapshot = surroundings.seen_by(snapshot, needy)
     return snapshot
 
 

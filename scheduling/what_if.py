@@ -192,7 +192,8 @@ def _fate(decision: Decision) -> Fate:
 
 def _counted(fates: Mapping[int, Fate]) -> dict[str, int]:
     counts = Counter(fate.do for fate in fates.values())
-    return {do: counts[do] for do in ("admit", "thaw", "preempt", "wait")}
+    always = ("admit", "preempt", "wait")
+    return {do: counts[do] for do in (*always, *counts)}
 
 
 def _names(ids: Sequence[int]) -> dict[int, dict[str, str]]:

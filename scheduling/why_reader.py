@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agents import live_config
-from scheduling import agent_scheduler, durations, live_runs
+from scheduling import agent_scheduler, durations, horizons, live_runs
 from scheduling.models import Run
 from scheduling.planner.changes import Case
 from scheduling.planner.forward import MOST_STEPS, Forecast, Running, forecast
@@ -64,6 +64,8 @@ def read(now: datetime, *, run: Run | None = None) -> Outlook:
     snapshot = agent_scheduler.seen_now(now=now, per_class=PER_CLASS)
     if run is not None:
         snapshot = shown(snapshot, run)
+    if live_config.current().placement.backfill == "easy":
+        snapshot = horizons.with_horizon(snapshot, now)
     known = durations.expected(now)
     live = list(live_runs.began().values(*COLUMNS))
     waiting = {one.id for line in snapshot.waiting for one in line.first}

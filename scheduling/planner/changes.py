@@ -15,6 +15,7 @@ from scheduling.planner.snapshot import (
     NOTHING,
     Device,
     Holding,
+    Horizon,
     NodeView,
     Occupied,
     Resources,
@@ -123,7 +124,14 @@ def without(snapshot: Snapshot, gone: Running) -> Snapshot:
         occupied=(*snapshot.occupied, back),
         preemptible=tuple(h for h in snapshot.preemptible if h.id != gone.id),
         holdings=tuple(holdings),
+        horizon=_without_end(snapshot.horizon, gone.id),
     )
+
+
+def _without_end(horizon: Horizon | None, run_id: int) -> Horizon | None:
+    if horizon is None:
+        return None
+    return replace(horizon, ends=tuple(e for e in horizon.ends if e.run != run_id))
 
 
 def held_back(snapshot: Snapshot, away: set[int]) -> Snapshot:

@@ -15,6 +15,7 @@ from scheduling.planner.admission import Admit, Preempt, plan
 from scheduling.planner.snapshot import (
     HeldRun,
     Holding,
+    Horizon,
     NodeView,
     Occupied,
     QueueClass,
@@ -176,7 +177,13 @@ class World:
                 replace(c, first=c.first[:SHOWN]) for c in self.waiting.values()
             ),
             now=self.now,
+            horizon=self._horizon(),
         )
+
+    def _horizon(self) -> Horizon | None:
+        """What is expected to come was read for the first moment only."""
+        horizon = self.base.horizon
+        return horizon if horizon and horizon.now == self.now else None
 
     def _held(self, one: Running) -> HeldRun:
         priority = self.standing.get(one.id, one.priority)

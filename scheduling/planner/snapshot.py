@@ -204,6 +204,7 @@ class End:
     devices: tuple[str, ...] = ()
     yielding: bool = False
     slots: int = 1  # none, where it is frozen
+    run: int = 0  # 0: one that this plan starts
 
 
 @dataclass(frozen=True, slots=True)

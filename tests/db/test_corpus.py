@@ -23,6 +23,7 @@ from tests.corpus.world import API, CASES, World, stored
 
 pytestmark = pytest.mark.django_db
 LONGEST_S = 5.0  # of our own work, whatever else the machine does
+MANY = {"WI018": 1000 / 100}  # how many times that: a thousand requests
 LISTS = ("agents", "schedules", "runs")
 PARALLEL = {"AR039", "AR186"}  # run in test_corpus_races
 MESSAGES = {c["id"] for c in CASES if c["surface"] == "mqtt"}  # in test_corpus_mqtt
@@ -73,7 +74,7 @@ def test_a_bad_input_is_refused_by_name_and_leaves_nothing(
     answer = DRIVERS[case["surface"]][0](world, case)
     took_s = time.process_time() - started_s
     judge(answer, case, tally)
-    assert took_s < LONGEST_S
+    assert took_s < LONGEST_S * MANY.get(case["id"], 1)
     if answer.status_code >= 400:
         refused_as_it_should(answer, case)
         assert not world.before or stored() == world.before

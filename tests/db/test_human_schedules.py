@@ -49,8 +49,8 @@ def test_a_preview_tells_what_the_clocks_do_to_a_rule(viewer: Any) -> None:
     [
         ("every fortnite", 'did you mean "fortnight"?'),
         (17, "expected a sentence"),
-        ("on calendar nobody at 8", 'no calendar named "nobody"'),
-        ("at sunset", "need a place"),
+        ("on calendar nobody at 8", 'no calendar "nobody"'),
+        ("at sunset", "where? Give"),
         ("", "say when"),
     ],
 )

@@ -12,7 +12,15 @@ from agents import live_config, machine
 from agents.models import Event, Node
 from agents.registration import definition_of, parse_agent
 from monitor import resource_manager
-from scheduling import agent_scheduler, hot_reads, lease, nodes, runs, taints
+from scheduling import (
+    agent_scheduler,
+    hot_reads,
+    lease,
+    nodes,
+    runs,
+    taints,
+    window_bars,
+)
 from scheduling.models import Run
 from scheduling.run_state import RunState as S
 from tests.conftest import NOON
@@ -219,9 +227,10 @@ def test_a_plain_run_asks_the_database_nothing_more(
     make_agent, pair, django_assert_num_queries
 ) -> None:
     runs.request_run(make_agent(), actor="t", now=NOON)
-    with django_assert_num_queries(5):  # classes, heads, nodes, held, preemptible
+    window_bars.kept()  # asked once a second, however many plans
+    with django_assert_num_queries(6):  # classes, heads, frozen, nodes, held, victims
         agent_scheduler.make_plan(now=NOON, per_class=10)
-    assert hot_reads.nodes()[0][7] == {}
+    assert hot_reads.nodes()[0][9] == {}
 
 
 PLACEMENT = {

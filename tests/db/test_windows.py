@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from agents.errors import Invalid
 from agents.models import Event, Node
 from agents.priority import Priority
-from scheduling import agent_scheduler, queries, runs, window_bars, windows
+from scheduling import agent_scheduler, runs, why, window_bars, windows
 from scheduling.models import Occurrence, Run
 from scheduling.planner.admission import Admit, Wait
 from scheduling.run_state import RunState
@@ -114,7 +114,7 @@ def test_a_queued_run_waits_for_the_end_and_says_so(agent: Any, node: Node) -> N
     )
     run.refresh_from_db()
     assert run.reason == said
-    assert queries.why(run, now=at("13:31"))["text"] == said
+    assert why.why(run, now=at("13:31"))["text"] == said
     assert decisions(at("15:00")) == {run.pk: "admitted"}
 
 

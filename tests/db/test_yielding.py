@@ -13,6 +13,7 @@ from agents.executors.fake import FakeExecutor
 from agents.models import Event, Node
 from scheduling import (
     agent_scheduler,
+    hot_reads,
     launch,
     lease,
     nodes,
@@ -142,7 +143,10 @@ def test_of_a_run_that_is_being_frozen_the_memory_is_not_on_its_way(
     low: Run, urgent: Run
 ) -> None:
     tick()
-    by_yielding = {held.yielding: held.need for held in suspended_runs.occupied()}
+    by_yielding = {
+        held.yielding: held.need
+        for held in suspended_runs.occupied(hot_reads.occupied(NOON))
+    }
     assert by_yielding[True] == Resources(cpu_millis=2000)
     assert by_yielding[False] == Resources(memory_bytes=low.memory_bytes)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.planner.admission import Admit, Decision, Preempt, Wait, in_order, plan
+from scheduling.planner.preemption import Victim
 from scheduling.planner.snapshot import (
-    HeldRun,
     NodeView,
     QueueClass,
     Snapshot,
@@ -65,7 +65,8 @@ class Room:
         self.slots -= 1
         self.gpus[node].update(devices)
 
-    def give_back(self, held: HeldRun) -> None:
+    def give_back(self, victim: Victim) -> None:
+        held = victim.run
         self.free[held.node] += held.need
         self.slots += 1
         self.gpus[held.node].subtract(held.devices)
@@ -137,7 +138,7 @@ def test_without_any_one_of_its_victims_a_run_would_lack_something(
     wanted, node = class_of(snapshot, first.run), snapshot.nodes[first.node]
     before = decisions[: decisions.index(first)]
 
-    def fits_without(victims: tuple[HeldRun, ...]) -> bool:
+    def fits_without(victims: tuple[Victim, ...]) -> bool:
         room = Room(snapshot, with_yielding=False)
         for decision in admits(before):
             mine = class_of(snapshot, decision.run)
