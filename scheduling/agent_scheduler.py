@@ -122,12 +122,18 @@ def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
         now=now,
         slots=config.max_concurrent_agents,
         mode=config.scheduler_mode,
-        preemption=config.allow_agent_preemption,
+        preemption=may_preempt(config),
         memory_fraction=config.max_memory_fraction,
         per_class=per_class,
         ageing=ageing_of(config),
         strategy=config.placement.strategy,
     )
+
+
+def may_preempt(config: SchedulerConfig) -> bool:
+    """Only where the queue itself goes by priority. In another order the victim might
+    come before whom it made room for, and the two would take turns for ever."""
+    return config.allow_agent_preemption and config.scheduler_mode == "priority"
 
 
 def ageing_of(config: SchedulerConfig) -> Ageing:

@@ -49,7 +49,7 @@ class Outlook:
             self.takes,
             now=self.now,
             until=until,
-            preemption=live_config.current().allow_agent_preemption,
+            preemption=agent_scheduler.may_preempt(live_config.current()),
             most_steps=most_steps,
         )
 

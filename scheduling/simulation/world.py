@@ -20,7 +20,16 @@ from django.db.models import F
 from agents import agent_registry, live_config
 from agents.executors.base import Happening
 from agents.models import Agent, ConfigOverride, Node, NodeLog
-from scheduling import agent_scheduler, endings, hot_reads, launch, lease, nodes, runs
+from scheduling import (
+    agent_scheduler,
+    endings,
+    forecasts,
+    hot_reads,
+    launch,
+    lease,
+    nodes,
+    runs,
+)
 from scheduling.models import Run
 from scheduling.run_state import FINAL, RunState
 from scheduling.simulation.executor import SimulatedExecutor
@@ -51,6 +60,8 @@ class World:
 
     def __post_init__(self) -> None:
         random.seed(self.seed)
+        hot_reads.forget()
+        forecasts.forget()
         self.token = self._lead()
         self.logs = {m.name: self._join(m) for m in self.trace.machines}
         self.agents: dict[tuple[int, int, int], Agent] = {}

@@ -20,6 +20,7 @@ import type {
   Queue,
   Registration,
   Run,
+  Spoken,
   Schedule,
   ScheduleDraft,
   Timeline,
@@ -132,6 +133,10 @@ export const runs = {
   get: (uid: string): Promise<Run> => request('GET', `runs/${at(uid)}/`),
   stop: (uid: string): Promise<unknown> =>
     request('POST', `runs/${at(uid)}/stop/`, { body: {} }),
+  freeze: (uid: string): Promise<unknown> =>
+    request('POST', `runs/${at(uid)}/freeze/`, { body: {} }),
+  thaw: (uid: string): Promise<unknown> =>
+    request('POST', `runs/${at(uid)}/thaw/`, { body: {} }),
   retry: (uid: string): Promise<Run> =>
     request('POST', `runs/${at(uid)}/retry/`, { body: {} }),
   why: (uid: string): Promise<Why> => request('GET', `runs/${at(uid)}/why/`),
@@ -163,8 +168,22 @@ export const nodes = {
     request('POST', `nodes/${at(name)}/${action}/`, { body: {} }),
 };
 
-export const queue = (): Promise<Queue> =>
-  request('GET', 'queue/', { query: { limit: 500 } });
+export const queue = {
+  read: (): Promise<Queue> => request('GET', 'queue/', { query: { limit: 500 } }),
+  hold: (uid: string): Promise<unknown> =>
+    request('POST', `runs/${at(uid)}/hold/`, { body: {} }),
+  release: (uid: string): Promise<unknown> =>
+    request('POST', `runs/${at(uid)}/release/`, { body: {} }),
+  toFront: (uid: string): Promise<unknown> =>
+    request('POST', `runs/${at(uid)}/boost/`, { body: { to: 'front' } }),
+};
+
+/** What was said, and what will happen; or the token of an answer, to have it done. */
+export const voice = (body: {
+  text?: string;
+  timezone?: string;
+  confirm?: string;
+}): Promise<Spoken> => request('POST', 'voice/', { body });
 
 /** The journal, newest first, before a number. */
 export const audit = (query: { limit: number; before?: number }): Promise<AuditPage> =>

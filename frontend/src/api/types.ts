@@ -114,6 +114,9 @@ export interface ScheduleDraft {
   agent?: string;
   cron?: string;
   interval?: number;
+  rule?: string;
+  solar?: string;
+  place?: { readonly latitude: number; readonly longitude: number };
   run_at?: string;
   timezone?: string;
   overlap?: string;
@@ -237,9 +240,18 @@ export interface Run {
 
 export interface Why {
   readonly text: string;
-  readonly blockers: readonly { readonly code: string; readonly text: string }[];
-  readonly position: number | null;
+  readonly blockers: readonly { readonly kind: string; readonly text: string }[];
+  readonly smallest_change: { readonly kind: string; readonly text: string } | null;
+  readonly position: { readonly in_queue: number; readonly of: number } | null;
   readonly expected_start: string | null;
+  readonly basis: string | null;
+}
+
+/** What was understood of an utterance, and what will happen. */
+export interface Spoken {
+  readonly said: string;
+  readonly needs_confirmation: boolean;
+  readonly confirm: string | null;
 }
 
 export interface LogPart {
@@ -295,11 +307,14 @@ export interface QueueEntry {
   readonly due_at: string;
   readonly queued_at: string;
   readonly expected_start?: string | null;
+  readonly held: boolean;
+  readonly front: boolean;
 }
 
 export interface Queue {
   readonly mode?: string;
   readonly items: readonly QueueEntry[];
+  readonly held?: readonly QueueEntry[];
   readonly total?: number;
 }
 

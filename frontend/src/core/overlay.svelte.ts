@@ -1,10 +1,26 @@
-/** What lies over every page: the command palette, or the list of keys. */
+/** What lies over every page: the command palette, the list of keys, or a question. */
+
+type Name = 'palette' | 'keys' | 'ask';
 
 class Overlay {
-  shown = $state<'palette' | 'keys' | null>(null);
+  shown = $state<Name | null>(null);
+  #text = '';
 
-  toggle(name: 'palette' | 'keys'): void {
+  toggle(name: Name): void {
     this.shown = this.shown === name ? null : name;
+  }
+
+  /** Open the question, with what was typed elsewhere already. */
+  ask(text = ''): void {
+    this.#text = text;
+    this.shown = 'ask';
+  }
+
+  /** What the question begins with; once. */
+  take(): string {
+    const text = this.#text;
+    this.#text = '';
+    return text;
   }
 
   close(): void {

@@ -9,7 +9,6 @@ import {
   suggestName,
   emptyForm,
 } from '../../src/agents/definition';
-import { draftOf } from '../../src/schedule/RuleInput.svelte';
 
 const at = (iso: string) => Date.parse(iso);
 const NOW = at('2026-11-23T09:00:00Z');
@@ -82,29 +81,6 @@ describe('occurrences', () => {
     expect(occurrenceId('s1', '2026-11-23T10:40:00.250Z')).toBe(
       's1@20261123T104000.250000Z',
     );
-  });
-});
-
-describe('a schedule as it is typed', () => {
-  const rule = {
-    how: 'every' as const,
-    every: 15,
-    unit: 'm' as const,
-    cron: '0 9 * * 1-5',
-    wall: '2026-03-29T02:30',
-    timezone: 'Europe/Berlin',
-  };
-
-  test('is seconds, cron or an instant', () => {
-    expect(draftOf(rule)).toEqual({ interval: 900, timezone: 'Europe/Berlin' });
-    expect(draftOf({ ...rule, how: 'cron' })?.cron).toBe('0 9 * * 1-5');
-    expect(draftOf({ ...rule, how: 'once' })?.run_at).toBe('2026-03-29T01:30:00.000Z');
-  });
-
-  test('is nothing while it is not complete', () => {
-    expect(draftOf({ ...rule, every: NaN })).toBeNull();
-    expect(draftOf({ ...rule, how: 'cron', cron: ' ' })).toBeNull();
-    expect(draftOf({ ...rule, how: 'once', wall: '' })).toBeNull();
   });
 });
 
