@@ -90,7 +90,7 @@ class SimulatedExecutor:
             for program in self.programs.values()
             if (at := end_of(program)) is not None and at <= now
         ]
-        over.sort(key=lambda pair: (pair[0], pair[1].uid))
+        over.sort(key=lambda pair: pair[0])  # stable: else who started first
         for _, program in over:
             del self.programs[program.uid]
         return [happening(program, at) for at, program in over]
