@@ -16,6 +16,7 @@ from agents.quantities import format_memory, parse_memory
 
 BROKER = re.compile(r"mqtts?://[A-Za-z0-9._\[\]:-]{1,200}", re.ASCII)
 MAX_CHARS = 256
+VOICES = ("none", "viewer", "operator", "editor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Mqtt:
     keepalive_s: float = 30.0
     qos: int = 1
     max_payload_bytes: int = 65_536
+    voice: str = "none"  # with whose rights what is said over it counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ def broker(value: object) -> str:
     if not isinstance(value, str) or (value and not BROKER.fullmatch(value)):
         raise ValueError
     return value.rstrip("/")
+
+
+def voice(value: object) -> str:
+    if not isinstance(value, str) or value not in VOICES:
+        raise ValueError
+    return value
 
 
 def text(value: object) -> str:
@@ -83,6 +91,7 @@ ROWS: tuple[Row, ...] = (
         *("mqtt.keepalive", "mqtt.keepalive_s", "seconds from 5 to 3600"),
         *(seconds(5, 3600), number),
     ),
+    ("mqtt.voice", "mqtt.voice", f"one of {', '.join(VOICES)}", voice, as_is),
     ("mqtt.qos", "mqtt.qos", "0, 1 or 2", whole(0, 2), as_is),
     (
         *("mqtt.max_payload", "mqtt.max_payload_bytes"),

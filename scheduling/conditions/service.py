@@ -22,7 +22,7 @@ from redis import RedisError
 
 from agents import live_config, redis
 from agents.config_keys import SchedulerConfig
-from scheduling import lease, mqtt_hooks, sensor_readings
+from scheduling import lease, mqtt_hooks, sensor_readings, voice_mqtt
 from scheduling.conditions import store
 from scheduling.conditions.broker import Link
 from scheduling.conditions.engine import Engine
@@ -143,6 +143,7 @@ class Service:
     # -- what there is to watch ------------------------------------------------------
 
     async def look_round(self) -> None:
+        await self.call(voice_mqtt.keep_up)
         if not await self.call(lambda: store.is_wanted() or bool(mqtt_hooks.HOOKS)):
             self.stopping.set()
             return

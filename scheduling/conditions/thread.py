@@ -19,7 +19,7 @@ from django.db import (
     connection,
 )
 
-from scheduling import mqtt_hooks
+from scheduling import mqtt_hooks, voice_mqtt
 
 if TYPE_CHECKING:
     from scheduling.conditions.service import Service
@@ -61,6 +61,7 @@ class ConditionsThread:
         from scheduling.conditions import uses
         from scheduling.sensor_models import Sensor
 
+        voice_mqtt.keep_up()
         return (
             bool(mqtt_hooks.HOOKS)
             or Sensor.objects.exists()

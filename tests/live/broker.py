@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,18 @@ class Mosquitto:
         finally:
             made.disconnect()
             made.loop_stop()
+
+    @contextmanager
+    def heard(self, topic: str) -> Iterator[Callable[[], list[Any]]]:
+        """What comes on the topic from now on, as JSON."""
+        found: list[Any] = []
+        with self.client() as listener:
+            listener.client.on_message = lambda *came: found.append(
+                json.loads(came[2].payload)
+            )
+            _, number = listener.client.subscribe(topic, qos=1)
+            assert number is not None
+            yield lambda: list(found)
 
 
 class Publisher:

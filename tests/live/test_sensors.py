@@ -231,3 +231,25 @@ def test_a_flood_of_messages_fires_every_edge_once_in_flat_memory(
     report(
         f"sensors: {len(got.fired)} of {len(got.edges)} edges of {got.sent} messages"
     )
+
+
+def test_an_assistant_is_answered_and_its_yes_starts_a_run(
+    product: Product, broker: Mosquitto
+) -> None:
+    product.api("PATCH", "config/", {"mqtt.voice": "operator"}).expect(200)
+    with broker.client() as site, broker.heard("hermes/tts/say") as said:
+
+        def told(text: str, contains: str) -> bool:
+            """Say it until it was answered so: the worker may not listen yet."""
+            body = {"text": text, "siteId": "kitchen", "sessionId": "s"}
+            site.send("hermes/asr/textCaptured", body)
+            return any(contains in answer["text"] for answer in said())
+
+        wait_for(lambda: told("start the fan", "Confirm?"), timeout_s=20, every_s=1)
+        before = len(product.get("runs/?agent=fan")["items"])
+        site.send("hermes/asr/textCaptured", {"text": "yes", "siteId": "kitchen"})
+        wait_for(
+            lambda: len(product.get("runs/?agent=fan")["items"]) > before, timeout_s=20
+        )
+        wait_for(lambda: told("start the moon", "moon"), timeout_s=20, every_s=1)
+    product.api("PATCH", "config/", {"mqtt.voice": "none"}).expect(200)
