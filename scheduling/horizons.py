@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from agents import live_config
 from scheduling import forecasts, hot_reads
@@ -97,7 +97,7 @@ def _end(
         need=Resources(0 if rests else cpu, memory, gpus, bandwidth),
         ends_at=_ends_at(
             state,
-            cast(datetime, as_instant(at)),
+            as_instant(at),
             length_of(book, agent, version, spec, timeout_s, params),
             limit_of(spec, timeout_s),
             now,
@@ -111,14 +111,14 @@ def _end(
 
 def _ends_at(
     state: str,
-    began: datetime,
+    began: datetime | None,
     length: timedelta | None,
     limit_s: float | None,
     now: datetime,
 ) -> datetime | None:
     if state == "stopping":
         return now + SOON
-    if length is None or state == "suspended":
+    if length is None or began is None or state == "suspended":
         return None
     if began + length > now:
         return began + length

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,15 @@ def said_by_doctor(fleet: Product, engine: Daemon) -> str:
 
 
 def test_an_engine_that_would_end_its_containers_is_told_by_the_check(
-    fleet: Product, dockerd: Daemon, tmp_path: Path
+    fleet: Product, dockerd: Daemon
 ) -> None:
-    careless = Daemon(tmp_path / "careless", "--live-restore=false", "--bridge=none")
-    careless.start()
-    try:
-        assert "kos.W003" in said_by_doctor(fleet, careless)
-    finally:
-        careless.clean_up()
+    with tempfile.TemporaryDirectory(prefix="kos-") as folder:  # a short path
+        options = ("--live-restore=false", "--bridge=none")
+        careless = Daemon(Path(folder) / "d", *options)
+        try:
+            careless.start()
+            assert "kos.W003" in said_by_doctor(fleet, careless)
+        finally:
+            careless.clean_up()
     assert "kos.W004" in said_by_doctor(fleet, careless)
     assert "kos.W00" not in said_by_doctor(fleet, dockerd).replace("kos.W002", "")

@@ -77,10 +77,9 @@ def blocker(product: Product, uid: str) -> dict[str, Any]:
 
     def told() -> Any:
         why = product.get(f"runs/{uid}/why/")
-        return [b for b in why["blockers"] if b["code"].startswith(("req", "port"))]
+        return why if why["code"].startswith(("req", "port")) else None
 
-    found: list[dict[str, Any]] = wait_for(told, timeout_s=20) or []
-    return found[0]
+    return dict(wait_for(told, timeout_s=20))
 
 
 def endpoints(product: Product, agent: str) -> list[dict[str, Any]]:
