@@ -25,8 +25,9 @@ def surround(schedule: Schedule) -> None:
         schedule.place = default_place()
         if schedule.place is None:
             said = (
-                'where? Give {"latitude": 52.52, "longitude": 13.405} here, '
-                "or place.latitude and place.longitude in the configuration"
+                "where? Give latitude and longitude, such as "
+                '{"latitude": 52.52, "longitude": 13.405}, or set place.latitude and '
+                "place.longitude in the configuration"
             )
             raise Invalid(f"place: {said}", {"place": [said], schedule.kind: [said]})
     if schedule.calendar is not None or KINDS[schedule.kind].calendars(schedule.rule):

@@ -19,10 +19,17 @@ export function isAbort(error: unknown): boolean {
 /** A sentence for people, whatever was thrown. */
 export function sayError(error: unknown): string {
   if (error instanceof ApiError) {
-    const fields = Object.entries(error.fields)
+    const more = Object.entries(error.fields)
+      .map(([name, faults]) => [name, unsaid(faults, error.message)] as const)
+      .filter(([, faults]) => faults.length > 0)
       .map(([name, faults]) => `${name}: ${faults.join(', ')}`)
       .join('; ');
-    return fields ? `${error.message} (${fields})` : error.message;
+    return more ? `${error.message} (${more})` : error.message;
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The faults that the message does not tell already. */
+function unsaid(faults: readonly string[], message: string): readonly string[] {
+  return faults.filter((fault) => !message.includes(fault));
 }

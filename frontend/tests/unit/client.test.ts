@@ -31,6 +31,9 @@ describe('a request', () => {
     expect(error).toBeInstanceOf(ApiError);
     expect(error).toMatchObject({ status: 400, code: 'invalid' });
     expect(sayError(error)).toBe('No. (cron: has 4 fields)');
+    const told = { place: ['where?'], solar: ['where?'] };
+    const twice = new ApiError(400, 'invalid', 'place: where?', told);
+    expect(sayError(twice)).toBe('place: where?');
   });
 
   test('that gets no JSON back is told by its status', async () => {
