@@ -184,11 +184,25 @@ def parsed(text: str) -> dict[str, Any]:
     return raw
 
 
-class Versions(TabularInline):
-    model = AgentVersion
-    fields = readonly_fields = ("number", "created_at", "created_by", "note", "content")
+class ReadOnlyInline(TabularInline):
+    """Rows that belong to another and are only shown with it, to everybody."""
+
     extra = 0
     can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(role(request))
+
+
+class Versions(ReadOnlyInline):
+    model = AgentVersion
+    fields = readonly_fields = ("number", "created_at", "created_by", "note", "content")
 
     @admin.display(description="definition")
     def content(self, version: AgentVersion) -> str:
@@ -196,12 +210,6 @@ class Versions(TabularInline):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return role(request) == "admin"
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class InUse(admin.SimpleListFilter):

@@ -4,15 +4,13 @@ stopped. Rows that services own are read-only, actions call those services.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 
 from agents import secrets_admin  # noqa: F401 - registers them
-from agents.admin import AgentAdmin, ByRole, TabularInline, actor, pretty, role
+from agents.admin import AgentAdmin, ByRole, ReadOnlyInline, actor, pretty
 from agents.models import Agent
 from agents.priority import Priority
 from scheduling import (
@@ -120,22 +118,11 @@ class GapAdmin(ByRole):
     ordering = ("-id",)
 
 
-class Phases(TabularInline):
+class Phases(ReadOnlyInline):
     model = Phase
-    extra = 0
     ordering = ("id",)
     fields = ("when", "number", "name", "started_at", "ended_at", "outcome", "detail")
     readonly_fields = fields
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(role(request))
 
 
 @admin.register(Run)

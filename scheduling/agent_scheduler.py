@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import redis as redis_library
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from agents import crash_points, live_config, sealing
 from agents.config_keys import SchedulerConfig
@@ -56,6 +56,15 @@ from scheduling.task_queue import Ageing
 
 log = logging.getLogger(__name__)
 ACTOR = "scheduler"
+CHORES: tuple[Callable[..., object], ...] = (
+    overdue.fail_overdue,
+    run_events.catch_up,
+    graph_runs.repair,
+    backfills.repair,
+    limiting.marking.keep_up,
+    balancing.rebalance,
+    windows.drain_nodes,
+)
 FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
 
 
@@ -105,9 +114,8 @@ def tick(token: int, *, now: datetime, per_class: int, bus: Bus = queues) -> int
 
 def make_plan(*, now: datetime, per_class: int) -> list[Decision]:
     """What the planner decides on the world as it is. Changes nothing."""
-    config = live_config.current()
-    snapshot = seen(config, now=now, per_class=per_class)
-    return decide(snapshot, config, now=now)
+    snapshot = seen_now(now=now, per_class=per_class)
+    return decide(snapshot, live_config.current(), now=now)
 
 
 def seen_now(*, now: datetime, per_class: int) -> Snapshot:
@@ -202,17 +210,17 @@ def housekeep(token: int, *, now: datetime) -> None:
     with transaction.atomic():
         lease.check(token)
     nodes.mark_silent(now=now, down_after_s=config.nodes.down_after_s)
-    overdue.fail_overdue(now=now)
-    run_events.catch_up(now=now)
-    graph_runs.repair(now=now)
-    backfills.repair(now=now)
-    limiting.marking.keep_up(now=now)
-    balancing.rebalance(now=now)
-    windows.drain_nodes(now=now)
     sweeping.take_back(now=now, older_than_s=config.nodes.admit_timeout_s)
     agent_control.want_persistent(
         now=now, reschedule_on_crash=config.reschedule_on_crash
     )
+    for chore in CHORES:
+        try:
+            chore(now=now)
+        except (DatabaseError, InterfaceError, lease.Superseded):
+            raise  # the database is at fault, or we lead no more
+        except Exception:  # one that breaks must not stop those behind it
+            log.exception("a chore of the leader failed; the others go on")
 
 
 def seal(token: int, *, now: datetime) -> None:

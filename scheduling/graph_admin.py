@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now  # noqa: TID251 - entry point
 
-from agents.admin import ByRole, TabularInline, actor, pretty, role
+from agents.admin import ByRole, ReadOnlyInline, actor, pretty
 from scheduling import graph_runs
 from scheduling.models import Graph, GraphNode, GraphRun
 
@@ -37,22 +35,11 @@ class GraphAdmin(ByRole):
         )
 
 
-class GraphNodes(TabularInline):
+class GraphNodes(ReadOnlyInline):
     model = GraphNode
-    extra = 0
     ordering = ("id",)
     fields = ("name", "state", "reason", "run", "ended_at")
     readonly_fields = fields
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(role(request))
 
 
 @admin.register(GraphRun)

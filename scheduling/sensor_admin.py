@@ -4,27 +4,23 @@ They are made and changed over the API.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now  # noqa: TID251 - the admin is an entry point
 
-from agents.admin import ByRole, TabularInline, actor
+from agents.admin import ByRole, ReadOnlyInline, actor
 from scheduling import sensors
 from scheduling.sensor_models import Reading, Sensor
 
 SHOWN = 50
 
 
-class Readings(TabularInline):
+class Readings(ReadOnlyInline):
     model = Reading
     fields = ("at", "value", "retained")
     readonly_fields = fields
     ordering = ("-id",)
-    extra = 0
-    can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Reading]:
         """The newest ones of the sensor that is shown."""
@@ -33,9 +29,6 @@ class Readings(TabularInline):
         sensor_id = "0" if match is None else str(match.kwargs.get("object_id", 0))
         ids = rows.filter(sensor_id=sensor_id).order_by("-id").values_list("id")
         return rows.filter(id__in=[pk for (pk,) in ids[:SHOWN]])
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Sensor)
