@@ -93,7 +93,7 @@ class Ladder:
         counts = (sys.executable, "-S", str(COUNTER), str(self.file(name)))
         by_cpu = name == "freeze" or (name == "reclaim" and not self.yields["reclaim"])
         most = {"cpu": self.cores} if by_cpu else {"cpu": 0.1}
-        memory = "256MB" if by_cpu else str(int(self.bytes * 0.9))
+        memory = "256MB" if by_cpu else str(int(self.bytes * 0.6))
         hooks = {"hooks": [SAVES]} if name == "checkpoint" else {}
         self.product.register(
             f"low-{name}",
@@ -103,7 +103,7 @@ class Ladder:
             grace_period=5,
             **{"memory": memory, **most, **hooks},
         )
-        need = {**most, "memory": "64MB" if by_cpu else str(int(self.bytes * 0.5))}
+        need = {**most, "memory": "64MB" if by_cpu else str(int(self.bytes * 0.6))}
         stamp = f"date +%s.%N > {self.folder}/stamp.$$ && mv {self.folder}/stamp.$$ "
         self.product.register(
             f"urgent-{name}",
