@@ -88,7 +88,7 @@ def small_parts():
     patch.undo()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(kept=outputs())
 def test_every_byte_is_in_one_piece_and_both_directions_see_the_same(
     kept: Memory,
@@ -109,7 +109,7 @@ def test_every_byte_is_in_one_piece_and_both_directions_see_the_same(
     assert back(kept, kept.size) == found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(kept=outputs(), data=st.data())
 def test_from_any_byte_one_comes_to_the_same_pieces(kept: Memory, data) -> None:
     found = ahead(kept)
@@ -124,7 +124,7 @@ def test_from_any_byte_one_comes_to_the_same_pieces(kept: Memory, data) -> None:
     assert back(kept, start) == [p for p in found if p.start < start]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(kept=outputs(), data=st.data())
 def test_a_growing_output_never_changes_the_pieces_that_were_whole(
     kept: Memory, data
@@ -167,7 +167,7 @@ def page_of(kept, marks, limit, start, *, is_ahead) -> log_pages.Page:
     return log_pages.page(walks, Stretch(start, stop, is_ahead), most=limit)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(given_=two_streams(), limit=st.integers(1, 7), is_ahead=st.booleans())
 def test_paging_tells_every_piece_of_both_streams_once(given_, limit, is_ahead) -> None:
     kept, marks = given_

@@ -139,7 +139,7 @@ moves = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.lists(moves, max_size=40))
 def test_no_device_is_over_its_share_and_no_port_has_two(story: list[Any]) -> None:
     world = World()

@@ -24,6 +24,7 @@ from scheduling.triggers.rrule_words import rrule_words
 
 UTC_ZONE = ZoneInfo("UTC")
 SECOND = timedelta(seconds=1)
+DAYS = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 
 
 def rule(text: str, zone: ZoneInfo = UTC_ZONE) -> RruleRule:
@@ -40,7 +41,7 @@ def times(text: str, count: int) -> list[datetime]:
 
 
 def days() -> st.SearchStrategy[str]:
-    return st.sampled_from(["MO", "TU", "WE", "TH", "FR", "SA", "SU"])
+    return st.sampled_from(DAYS)
 
 
 def numbers(low: int, high: int, *, signed: bool = False) -> st.SearchStrategy[str]:
@@ -54,8 +55,8 @@ def numbers(low: int, high: int, *, signed: bool = False) -> st.SearchStrategy[s
 def drawn_rules(draw: st.DrawFn) -> str:
     freq = draw(st.sampled_from(["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY"]))
     parts = [f"FREQ={freq}", f"INTERVAL={draw(st.integers(1, 5))}"]
-    if draw(st.booleans()):
-        parts.append(f"WKST={draw(days())}")
+    first = draw(st.none() | days())
+    parts += [f"WKST={first}"] if first else []
     may = {"BYMONTH": numbers(1, 12), "BYHOUR": numbers(0, 23)}
     may |= {"BYMINUTE": numbers(0, 59), "BYSECOND": numbers(0, 59)}
     if freq in ("MONTHLY", "YEARLY"):
@@ -73,7 +74,8 @@ def drawn_rules(draw: st.DrawFn) -> str:
         may["BYYEARDAY"] = numbers(1, 366, signed=True)
     chosen = draw(st.lists(st.sampled_from(sorted(may)), max_size=3, unique=True))
     parts += [f"{name}={draw(may[name])}" for name in chosen]
-    if chosen and draw(st.integers(0, 3)) == 0:
+    by_position = bool(chosen) and draw(st.integers(0, 3)) == 0
+    if by_position:
         parts.append(f"BYSETPOS={draw(numbers(1, 4, signed=True))}")
     if draw(st.integers(0, 2)) == 0:
         parts.append(f"COUNT={draw(st.integers(1, 60))}")
@@ -82,6 +84,10 @@ def drawn_rules(draw: st.DrawFn) -> str:
             datetime.fromisoformat("2015-01-01"), datetime.fromisoformat("2026-12-31")
         )
     )
+    if freq == "WEEKLY" and by_position:
+        # dateutil takes positions in what is left of the first week; the RFC says of
+        # "one interval": so begin with a whole week
+        start -= timedelta(days=(start.weekday() - DAYS.index(first or "MO")) % 7)
     return f"DTSTART:{start:%Y%m%dT%H%M%S}\nRRULE:{';'.join(parts)}"
 
 
