@@ -75,7 +75,11 @@ def check_allowed(
             env = spec["exec_env"]
             raise _forbidden("exec_env", f"only an admin may define {env} agents")
         _check_program(spec["entry_point"], rules)
-    _check_mounts((spec["docker"] or {}).get("mounts", ()), rules)
+    for box in ("docker", "sandbox"):
+        _check_mounts(box, (spec.get(box) or {}).get("mounts", ()), rules)
+    if shares_network(spec) and not may_unsandboxed:
+        said = "only an admin may define sandboxes on the machine's own network"
+        raise _forbidden("sandbox.network", said)
     _check_hooks(spec, rules)
     _check_results("results", spec.get("results", ()), rules)
     _check_results("hooks", dispatched_of(spec), rules)
@@ -104,13 +108,17 @@ def _not_a_program(path: str, rules: Rules) -> str:
     return said
 
 
-def _check_mounts(mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
+def shares_network(spec: Mapping[str, Any]) -> bool:
+    return (spec.get("sandbox") or {}).get("network") == "host"
+
+
+def _check_mounts(box: str, mounts: Sequence[Mapping[str, Any]], rules: Rules) -> None:
     for number, mount in enumerate(mounts):
         if names.is_under(mount["source"], rules.mount_roots):
             continue
         roots = ", ".join(rules.mount_roots) or "no folder at all"
         said = f"what is mounted must be under {roots} (paths.mount_roots)"
-        raise _forbidden(f"docker.mounts.{number}.source", said)
+        raise _forbidden(f"{box}.mounts.{number}.source", said)
 
 
 def _check_hooks(spec: Mapping[str, Any], rules: Rules) -> None:

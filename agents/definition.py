@@ -21,7 +21,13 @@ from pydantic import (
 
 from agents import names, requirements
 from agents.definition_concurrency import Concurrency
-from agents.definition_health import Liveness, Readiness, Silence, fits
+from agents.definition_health import (
+    Liveness,
+    Readiness,
+    Silence,
+    fits,
+    has_network,
+)
 from agents.definition_hooks import Hook, fits_environment
 from agents.definition_parts import (
     MAX_ITEMS,
@@ -31,6 +37,7 @@ from agents.definition_parts import (
     Docker,
     Duration,
     Retries,
+    Sandbox,
     Strict,
     fits_argv,
     no_twins,
@@ -110,6 +117,7 @@ class Definition(Strict):
     args: Arguments = []
     env: Variables = {}
     docker: Docker | None = Field(None, validate_default=True)
+    sandbox: Sandbox | None = None
     priority: PriorityWord = "medium"
     capabilities: Labels = []
     synonyms: Synonyms = []
@@ -167,12 +175,25 @@ class Definition(Strict):
             ) from None
         return (docker or Docker()).model_copy(update={"image": image})
 
+    @field_validator("sandbox")
+    @classmethod
+    def of_a_sandbox(cls, sandbox: Sandbox | None, info: ValidationInfo) -> object:
+        environment = info.data.get("exec_env")
+        if sandbox is not None and environment not in (None, "sandbox"):
+            raise ValueError(f"goes with exec_env sandbox, not {environment}")
+        return sandbox
+
     @field_validator("gpu", "ports")
     @classmethod
     def where_there_is_one(cls, wanted: Any, info: ValidationInfo) -> Any:
-        if wanted and info.data.get("exec_env") == "sandbox":
-            lacks = "network" if info.field_name == "ports" else "devices"
-            raise ValueError(f"a sandbox has no {lacks}; use another exec_env")
+        if not wanted or info.data.get("exec_env") != "sandbox":
+            return wanted
+        if info.field_name == "gpu":
+            raise ValueError("a sandbox has no devices; use another exec_env")
+        if not has_network(info.data):
+            raise ValueError(
+                'a sandbox has no network unless it says sandbox: {"network": "host"}'
+            )
         return wanted
 
     @field_validator("requires")
@@ -236,6 +257,8 @@ class Definition(Strict):
     ) -> list[Hook]:
         environment, docker = info.data.get("exec_env"), info.data.get("docker")
         network = docker.network if docker else "none"
+        if has_network(info.data):
+            network = "host"
         for number, hook in enumerate(hooks, 1):
             if said := fits_environment(hook, environment or "", network):
                 raise ValueError(f"item {number}: {said}")

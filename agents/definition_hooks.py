@@ -244,7 +244,7 @@ def fits_environment(hook: Hook, environment: str, network: str) -> str:
     """Why the hook cannot be kept there; "" if it can."""
     if hook.warm_up is None or hook.warm_up.http is None:
         return ""
-    if environment == "sandbox":
+    if environment == "sandbox" and network == "none":
         return "warm_up: http cannot reach into a sandbox, which has its own network"
     if environment == "docker" and network == "none":
         return "warm_up: http cannot reach into a container whose network is none"

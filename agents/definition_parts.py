@@ -7,6 +7,7 @@ success". Every rule raises ValueError with one sentence.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -99,6 +100,28 @@ class Docker(Strict):
         if path and names.is_under(path, names.KERNEL_FOLDERS):
             raise ValueError(f"{shown(path)} is not a folder to work in")
         return path
+
+
+class Sandbox(Strict):
+    """What a sandbox sees of the machine besides the system's own programs."""
+
+    network: Literal["none", "host"] = "none"
+    mounts: Annotated[list[Mount], FailFast(), Field(max_length=MAX_ITEMS)] = []
+
+    @field_validator("mounts")
+    @classmethod
+    def beside_the_system(cls, mounts: list[Mount]) -> list[Mount]:
+        for number, mount in enumerate(mounts, 1):
+            if mount.target == "/" or names.is_under(mount.target, names.OF_SANDBOXES):
+                said = f"nothing can be mounted at {shown(mount.target)}"
+                raise ValueError(f"item {number}: {said}, which a sandbox has itself")
+        if twin := next(iter(_twins([mount.target for mount in mounts])), None):
+            raise ValueError(f"two mounts at {shown(twin)}")
+        return mounts
+
+
+def _twins(items: list[str]) -> list[str]:
+    return sorted(item for item, times in Counter(items).items() if times > 1)
 
 
 class Cascade(Strict):

@@ -39,6 +39,7 @@ FOLDERS = {  # of the Filesystem Hierarchy Standard: never programs
     "/usr/local", "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", "/usr/share",
     "/var", "/var/lib", "/var/log", "/var/run", "/var/tmp",
 }  # fmt: skip
+OF_SANDBOXES = (*SYSTEM_FOLDERS, "/dev", "/etc", "/proc", "/sys", "/run/kos")
 NEVER_MOUNTED = ("/boot", "/etc", "/root", "/run", "/var/run", "/var/lib/docker")
 
 HOST_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"

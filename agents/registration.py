@@ -144,6 +144,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "args": list(d.args),
         "env": dict(d.env),
         "docker": d.docker.model_dump() if d.docker else None,
+        "sandbox": d.sandbox.model_dump() if d.sandbox else None,
         "kind": d.kind,
         "priority": d.priority,
         "tags": list(d.tags),
@@ -224,6 +225,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: spec[key] for key in same},
         "docker": spec["docker"],
+        "sandbox": spec.get("sandbox"),  # not in definitions of before
         "kind": spec["kind"],
         "priority": spec["priority"],
         "tags": spec["tags"],

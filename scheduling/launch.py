@@ -231,9 +231,10 @@ def gpus_of(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def container_of(spec: Mapping[str, Any], ports: Any) -> Container | None:
-    """What the definition says of its container; None for other environments."""
+    """What the definition says of its container or sandbox; else None."""
     if (docker := spec["docker"]) is None:
-        return None
+        sandbox = spec.get("sandbox")
+        return Container("", network=sandbox["network"]) if sandbox else None
     return Container(
         image=docker["image"],
         pull=docker.get("pull", "missing"),  # not in definitions of before
@@ -245,11 +246,15 @@ def container_of(spec: Mapping[str, Any], ports: Any) -> Container | None:
 
 
 def mounts_of(spec: Mapping[str, Any]) -> tuple[Mount, ...]:
-    """What a container was given; into a sandbox, the one file that is the program."""
+    """What a container was given; into a sandbox the one file that is the
+    program, too."""
+    box = spec["docker"] or spec.get("sandbox") or {}
+    found = tuple(Mount(**mount) for mount in box.get("mounts", ()))
     program = spec["entry_point"]
-    if spec["exec_env"] == "sandbox" and names.is_elsewhere(program):
-        return (Mount(os.path.realpath(program), program),)
-    return tuple(Mount(**mount) for mount in (spec["docker"] or {}).get("mounts", ()))
+    seen = any(names.is_under(program, (mount.target,)) for mount in found)
+    if spec["exec_env"] == "sandbox" and names.is_elsewhere(program) and not seen:
+        return (*found, Mount(os.path.realpath(program), program))
+    return found
 
 
 def environment(row: Mapping[str, Any], shared: Shared) -> dict[str, str]:

@@ -73,7 +73,7 @@ class LaunchSpec:
     grace_s: float = 10.0  # between SIGTERM and the end of the whole cgroup
     run_as: str | None = None  # user name; None: the node's own user
     environment: str = "subprocess"  # one of the executor's `environments`
-    container: Container | None = None  # docker only
+    container: Container | None = None  # docker; of a sandbox its network alone
     mounts: tuple[Mount, ...] = ()  # docker and sandbox
     gpus: tuple[str, ...] = ()  # ids of the devices this run may use
     watchdog_s: float | None = None  # silent for longer on NOTIFY_SOCKET, it is ended

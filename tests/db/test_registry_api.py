@@ -56,6 +56,19 @@ def test_an_editor_defines_sandboxed_agents_and_an_admin_all(editor, admin) -> N
     assert admin.post(URL, {**PLAIN, "agent_id": "b"}).status_code == 201
 
 
+def test_a_sandbox_sees_only_what_it_may_be_shown(editor, admin) -> None:
+    def told(who: Any, **sandbox: Any) -> list[str]:
+        answer = who.post(URL, {**BOXED, "sandbox": sandbox})
+        assert answer.status_code == 403, answer.json()
+        return list(answer.json()["fields"])
+
+    mounts = [{"source": "/srv/data", "target": "/data"}]
+    assert told(editor, network="host") == ["sandbox.network"]
+    assert told(admin, mounts=mounts) == ["sandbox.mounts.0.source"]
+    shares = {**BOXED, "sandbox": {"network": "host"}, "ports": {"web": 8080}}
+    assert admin.post(URL, shares).status_code == 201
+
+
 @pytest.mark.parametrize("body", [[], "x", 5, True])
 def test_a_body_that_is_not_an_object_is_refused(editor, body: Any) -> None:
     editor.post(URL, BOXED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 from tests.executors.docker_daemon import Daemon
@@ -86,6 +87,36 @@ def test_a_script_of_ones_own_runs_in_a_sandbox(fleet: Product, tmp_path: Path) 
     (uid,) = fleet.spawn("mine")
     assert fleet.wait_for_end(uid)["state"] == "succeeded", fleet.output(uid, "err")
     assert fleet.output(uid) == "as 65534\nmine\n"
+
+
+def test_a_sandbox_is_shown_folders_and_the_network_when_it_asks(
+    fleet: Product,
+) -> None:
+    fleet.register(
+        "shown",
+        *(
+            "/bin/sh",
+            "-c",
+            "test -e /data/GPL-3 && echo there; touch /data/mine || echo kept",
+        ),
+        exec_env="sandbox",
+        sandbox={
+            "mounts": [{"source": "/usr/share/common-licenses", "target": "/data"}]
+        },
+    )
+    (uid,) = fleet.spawn("shown")
+    fleet.wait_for_end(uid)
+    assert fleet.output(uid) == "there\nkept\n"
+    interfaces = "import socket; print(*(name for _, name in socket.if_nameindex()))"
+    seen = {}
+    for network in ("none", "host"):
+        box = {"exec_env": "sandbox", "sandbox": {"network": network}}
+        fleet.register(f"net-{network}", "/usr/bin/python3", "-c", interfaces, **box)
+        (uid,) = fleet.spawn(f"net-{network}")
+        fleet.wait_for_end(uid)
+        seen[network] = fleet.output(uid).split()
+    assert seen["none"] == ["lo"]
+    assert seen["host"] == [name for _, name in socket.if_nameindex()]
 
 
 def test_hooks_run_where_their_program_runs(fleet: Product, tmp_path: Path) -> None:

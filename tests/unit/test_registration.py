@@ -25,6 +25,11 @@ SAMPLE = {
     "memory": "4GB",
 }
 PLAIN = {"agent_id": "a", "exec_env": "subprocess", "entry_point": "/bin/true"}
+BOX = {"exec_env": "sandbox"}
+
+
+def at(target: str) -> dict[str, str]:
+    return {"source": "/srv/data", "target": target}
 
 
 def faults(**changed: Any) -> dict[str, list[str]]:
@@ -112,6 +117,19 @@ def test_all_faults_are_told_at_once() -> None:
         ({"ports": {"a": "any"}}, "ports", "not a port"),
         ({"ports": [80], "exec_env": "sandbox"}, "ports", "has no network"),
         ({"gpu": 1, "exec_env": "sandbox"}, "gpu", "has no devices"),
+        ({"sandbox": {}}, "sandbox", "goes with exec_env sandbox"),
+        (
+            {**BOX, "sandbox": {"network": "lan"}},
+            "sandbox",
+            "must be one of none or host",
+        ),
+        ({**BOX, "sandbox": {"mounts": [at("/usr/x")]}}, "sandbox", "has itself"),
+        ({**BOX, "sandbox": {"mounts": [at("/")]}}, "sandbox", "has itself"),
+        (
+            {**BOX, "sandbox": {"mounts": [at("/a")] * 2}},
+            "sandbox.mounts",
+            "two mounts",
+        ),
         ({"requires": [{"file": "x"}]}, "requires", "item 1, file: "),
         ({"requires": [{"reachable": "db"}]}, "requires", "a host and a port"),
         ({"requires": [{"port_free": 0}]}, "requires", "at least 1"),

@@ -93,7 +93,19 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     "synonyms": st.sampled_from([["night report"], ["a b", "writer 2"]]),
 }
 placed = st.one_of(
-    st.fixed_dictionaries({"exec_env": st.sampled_from(["subprocess", "sandbox"])}),
+    st.just({"exec_env": "subprocess"}),
+    st.fixed_dictionaries(
+        {"exec_env": st.just("sandbox")},
+        optional={
+            "sandbox": st.sampled_from(
+                [
+                    {},
+                    {"network": "host"},
+                    {"mounts": [{"source": "/a", "target": "/b"}]},
+                ]
+            )
+        },
+    ),
     st.fixed_dictionaries(
         {"exec_env": st.just("docker")},
         optional={"docker": st.just({"image": "alpine:3", "user": "1000:1000"})},
