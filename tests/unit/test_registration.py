@@ -125,11 +125,7 @@ def test_all_faults_are_told_at_once() -> None:
         ),
         ({**BOX, "sandbox": {"mounts": [at("/usr/x")]}}, "sandbox", "has itself"),
         ({**BOX, "sandbox": {"mounts": [at("/")]}}, "sandbox", "has itself"),
-        (
-            {**BOX, "sandbox": {"mounts": [at("/a")] * 2}},
-            "sandbox.mounts",
-            "two mounts",
-        ),
+        ({**BOX, "sandbox": {"mounts": [at("/a")] * 2}}, "sandbox", "two mounts"),
         ({"requires": [{"file": "x"}]}, "requires", "item 1, file: "),
         ({"requires": [{"reachable": "db"}]}, "requires", "a host and a port"),
         ({"requires": [{"port_free": 0}]}, "requires", "at least 1"),
