@@ -82,7 +82,7 @@ def test_the_services_keep_their_promises_on_postgres(server: Server) -> None:
         text=True,
         timeout=280,
     )
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 
 def test_a_fleet_runs_on_postgres(server: Server, tmp_path: Path) -> None:
