@@ -26,8 +26,8 @@ run: setup ## start everything; PORT=8000 VAR=var DEMO=1 KEEP=1 (Ctrl-C leaves a
 	    --port "$(PORT)" $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo)
 
 test: dev-setup system-packages test-frontend ## set up what is needed, run every test
-	@$(BIN)/python -m pytest tests/e2e
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/e2e
+	@$(BIN)/python -m pytest -m alone
+	@$(BIN)/python -m pytest -m "not alone" -n $(WORKERS) --dist loadfile
 
 check: lint test-fast test-frontend ## what must be clean before a commit
 

@@ -36,6 +36,13 @@ FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker("alone")
+
+
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     with start_playwright() as playwright:

@@ -8,6 +8,7 @@ import pytest
 
 from bench.preemption import HELD_MB, Rung, measure, table
 
+pytestmark = pytest.mark.alone
 ROUNDS = 3
 HELD = HELD_MB * 2**20
 
