@@ -61,7 +61,7 @@ def length_of(
     limit_s = limit_of(spec, timeout_s)
     if spec["kind"] == "persistent":
         return None
-    size = _size(params)
+    size = size_of(params)
     found = book.duration(agent, spec["kind"], version=version, size=size)
     own = found.n >= ENOUGH and not found.basis.startswith("kind")
     known = [s for s in (found.p90 if own else None, limit_s) if s is not None]
@@ -78,7 +78,7 @@ def limit_of(spec: Mapping[str, Any], timeout_s: float | None) -> float | None:
     return live_config.current().agent_timeout_default_s
 
 
-def _size(params: Any) -> float | None:
+def size_of(params: Any) -> float | None:
     given = loaded(params) or {}
     size = given.get(forecasts.SIZE_KEY) if isinstance(given, dict) else None
     number = isinstance(size, int | float) and not isinstance(size, bool)
