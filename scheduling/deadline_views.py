@@ -9,8 +9,11 @@ from typing import Any
 import orjson
 
 from scheduling import hot_reads, launch
-from scheduling.deadline_rules import BOTH, terms
+from scheduling.deadline_rules import BOTH, Which, missed_words, terms
+from scheduling.models import Run
+from scheduling.run_state import FINAL
 
+COLUMNS = ("start_by_at", "finish_by_at", "deadline")
 NONE: Mapping[str, Any] = {
     "start_by_at": None,
     "finish_by_at": None,
@@ -64,3 +67,25 @@ def planned(
         else due_at + timedelta(seconds=after_s)
         for which in BOTH
     }
+
+
+def of_run(run: Run) -> dict[str, Any]:
+    return told({name: getattr(run, name) for name in COLUMNS})
+
+
+def words(run: Run, now: datetime) -> str:
+    """What becomes of the deadlines of a run that is not over, for people; "" for one
+    in time, or without any."""
+    if run.deadline is None or run.state in FINAL:
+        return ""
+    both: dict[Which, datetime | None] = {
+        "start": run.start_by_at,
+        "finish": run.finish_by_at,
+    }
+    missed = [
+        missed_words(which, by, now)
+        for which, by in both.items()
+        if by is not None and (by <= now or which in run.deadline["missed"])
+        if which == "finish" or run.started_at is None
+    ]
+    return "; ".join(missed) or str(run.deadline.get("risk", ""))
