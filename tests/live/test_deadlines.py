@@ -1,4 +1,4 @@
-"""Deadlines in the whole product: told before, stopped at; another end is really one."""
+"""Deadlines in the whole product: alerts, stops, and ends that really are moved."""
 
 from __future__ import annotations
 
