@@ -23,12 +23,13 @@ from agents.priority import Priority
 from agents.quantities import QuantityError, parse_duration
 from scheduling import deadline_rules, deadline_views, deadlines, runs
 from scheduling.deadline_rules import BOTH, Watched, Which
-from scheduling.models import Run
+from scheduling.models import Run, Undo
 from scheduling.run_journal import occurrence_of
 from scheduling.run_state import FINAL, RunState
 from scheduling.spawn_deadlines import CHOICES
 
 S = RunState
+AT = ("start_by_at", "finish_by_at", "limit_at")
 RETIMABLE = frozenset({"subprocess", "sandbox"})  # their holder takes another limit
 FARTHEST = timedelta(days=366)
 KEYS = ("start_by", "finish_by", *POLICIES, "limit", "base_version", "dry_run")
@@ -85,7 +86,8 @@ def _when(value: object, name: str) -> When:
 def change(run: Run, wish: Wish, *, actor: str, now: datetime) -> dict[str, Any]:
     """Set what is wished, or only say what would be: a dry run.
 
-    Returns {start_by_at, finish_by_at, time_limit_at, at_risk, deadline_version}.
+    Returns {start_by_at, finish_by_at, time_limit_at, at_risk, deadline_version, …} and
+    an undo token.
     Raises NotAllowedNow for a run that is over or ends, ChangedMeanwhile when somebody
     else was quicker, Refused for an instant that cannot be.
     """
@@ -94,6 +96,8 @@ def change(run: Run, wish: Wish, *, actor: str, now: datetime) -> dict[str, Any]
         row = known.select_for_update(of=("self",)).get(pk=run.pk)
         columns = planned(row, wish, now)
         before = {name: getattr(row, name) for name in columns}
+        if "limit_at" in before:  # the node keeps what it was told last
+            before["limit_at"] = limit_of(row)
         for name, value in columns.items():
             setattr(row, name, value)
         _foresee(row, now)
@@ -101,7 +105,44 @@ def change(run: Run, wish: Wish, *, actor: str, now: datetime) -> dict[str, Any]
             columns["deadline"] = row.deadline
             Run.objects.filter(pk=row.pk).update(**columns)
             _tell(row, before, actor, now)
-    return told(row)
+            token = _keep(row, before, actor, now)
+            return {**told(row), "undo_token": token}
+    return {**told(row), "undo_token": None}
+
+
+def _keep(run: Run, before: Mapping[str, Any], actor: str, now: datetime) -> str:
+    kept = {
+        "run": run.uid,
+        "version": (run.deadline or {})["version"],
+        "deadline": before["deadline"],
+        "at": {name: iso(before[name]) for name in AT if name in before},
+    }
+    made = {"what": f"deadline of {run}", "made_by": actor, "made_at": now}
+    return Undo.objects.create(before=kept, **made).token
+
+
+def take_back(noted: Mapping[str, Any], *, actor: str, now: datetime) -> Run:
+    """Restore what was before a change, inside the caller's transaction.
+
+    Raises NotAllowedNow for a run that is over or ends, ChangedMeanwhile when its
+    deadline was changed since.
+    """
+    known = Run.objects.select_related("agent", "version", "node")
+    run: Run = known.select_for_update(of=("self",)).get(uid=noted["run"])
+    wish = Wish(base_version=noted["version"])
+    _check_state(run, wish)
+    _check_version(run, wish)
+    before = {name: getattr(run, name) for name in noted["at"]}
+    for name, at in noted["at"].items():
+        setattr(run, name, None if at is None else instant(at))
+    fresh = {"told": [], "missed": [], "from": run.due_at.isoformat()}
+    deadline = {**(noted["deadline"] or fresh), "version": noted["version"] + 1}
+    run.deadline = {**deadline, "told": run.deadline["told"] if run.deadline else []}
+    run.deadline_at = deadline_rules.next_watched(deadlines.seen(run))
+    names = (*noted["at"], "deadline", "deadline_at")
+    Run.objects.filter(pk=run.pk).update(**{n: getattr(run, n) for n in names})
+    _tell(run, before, actor, now)
+    return run
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -127,10 +168,7 @@ def planned(run: Run, wish: Wish, now: datetime) -> dict[str, Any]:
     """The columns that change."""
     stored = run.deadline or {}
     _check_state(run, wish)
-    seen = stored.get("version", 0)
-    if wish.base_version not in (None, seen):
-        said = f"you saw version {wish.base_version}, it is {seen}"
-        raise ChangedMeanwhile(f"the run's deadline was changed meanwhile; {said}")
+    seen = _check_version(run, wish)
     at = {which: deadlines.seen(run).by(which) for which in BOTH}
     for which, when in wish.by.items():
         at[which] = _instant(run, which, when, now)
@@ -144,6 +182,14 @@ def planned(run: Run, wish: Wish, now: datetime) -> dict[str, Any]:
         if stops:
             policies["on_missed_finish"] = "stop"
     return columns | _columns(run, at, policies, seen + 1, wish)
+
+
+def _check_version(run: Run, wish: Wish) -> int:
+    seen: int = (run.deadline or {}).get("version", 0)
+    if wish.base_version not in (None, seen):
+        said = f"you saw version {wish.base_version}, it is {seen}"
+        raise ChangedMeanwhile(f"the run's deadline was changed meanwhile; {said}")
+    return seen
 
 
 def _check_state(run: Run, wish: Wish) -> None:

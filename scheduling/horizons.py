@@ -24,7 +24,7 @@ SOON = timedelta(seconds=1)  # for one that should be over already
 LIVE = f"""
 SELECT r.agent_id, r.version_id, r.timeout_s, r.params, coalesce(n.name, ''),
        r.cpu_millis, r.memory_bytes, r.gpus, r.devices, r.state,
-       coalesce(r.started_at, r.admitted_at), r.id
+       coalesce(r.started_at, r.admitted_at), r.id, r.limit_at
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id WHERE {began_sql("r")}
 """
 WAITING = f"SELECT id, agent_id, version_id, timeout_s, params FROM {RUN} WHERE"
@@ -89,7 +89,10 @@ def _end(
     row: tuple[Any, ...], spec: Mapping[str, Any], book: Book, now: datetime
 ) -> End:
     agent, version, timeout_s, params, node, cpu, memory, gpus = row[:8]
-    devices, state, at, pk = row[8:]
+    devices, state, at, pk, limit_at = row[8:]
+    began, moved = as_instant(at), as_instant(limit_at)
+    if moved is not None and began is not None:
+        timeout_s = (moved - began).total_seconds()
     bandwidth = spec.get("bandwidth_bps") or 0
     rests = state == "suspended"
     return End(
@@ -97,7 +100,7 @@ def _end(
         need=Resources(0 if rests else cpu, memory, gpus, bandwidth),
         ends_at=_ends_at(
             state,
-            as_instant(at),
+            began,
             length_of(book, agent, version, spec, timeout_s, params),
             limit_of(spec, timeout_s),
             now,

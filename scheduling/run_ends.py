@@ -59,7 +59,7 @@ def move_end(run: Run, wish: Wish, *, actor: str, now: datetime) -> dict[str, An
         "human": f"{words}; the run under way ends {ends} at the latest",
         "conflicts": [{"text": told["at_risk"]}] if told["at_risk"] else [],
         "suggestions": [],
-        "undo_token": None,
+        "undo_token": told["undo_token"],
         "version": schedule.version,
         "schedule": schedule.uid,
         "feasible": True,

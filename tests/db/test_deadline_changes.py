@@ -221,6 +221,28 @@ def test_dragging_the_end_of_what_runs_moves_its_limit_and_its_deadline(
     assert Occurrence.objects.get().state == "run"
 
 
+def test_a_dragged_end_is_taken_back_once(operator: Any, running: Run) -> None:
+    assert running.started_at is not None
+    end = iso(running.started_at + timedelta(hours=2))
+    token = drag(operator, running, end=end).json()["undo_token"]
+    back = operator.post(f"{API}/undo/{token}/", {})
+    assert back.status_code == 200, back.content
+    one = fresh(running)
+    assert (one.finish_by_at, one.deadline_at) == (None, None)
+    assert one.limit_at == running.started_at + timedelta(hours=1)
+    assert operator.post(f"{API}/undo/{token}/", {}).status_code == 409
+
+
+def test_what_was_changed_again_is_not_taken_back(
+    operator: Any, make_agent: Callable[..., Any]
+) -> None:
+    run = begin(spawn(make_agent(timeout="1h")), clock())
+    token = put(operator, run, finish_by="+10m").json()["undo_token"]
+    assert put(operator, run, finish_by="+20m").status_code == 200
+    late = operator.post(f"{API}/undo/{token}/", {})
+    assert (late.status_code, late.json()["code"]) == (409, "changed_meanwhile")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [
