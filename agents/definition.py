@@ -21,6 +21,7 @@ from pydantic import (
 
 from agents import names, requirements
 from agents.definition_concurrency import Concurrency
+from agents.definition_deadlines import OnMissedFinish, OnMissedStart, misfit
 from agents.definition_health import (
     Liveness,
     Readiness,
@@ -138,6 +139,10 @@ class Definition(Strict):
     cascades: Annotated[list[CascadeItem], *bounded, AfterValidator(no_twins)] = []
     hooks: Annotated[list[Hook], FailFast(), Field(max_length=MAX_HOOKS)] = []
     timeout: Duration | None = None
+    start_by: Duration | None = None
+    finish_by: Duration | None = None
+    on_missed_start: OnMissedStart | None = None
+    on_missed_finish: OnMissedFinish | None = None
     retries: Annotated[Retries, widen_retries] = Retries()
     restart: Policy | None = None
     restart_backoff: Annotated[Backoff, widen_backoff] = Backoff()
@@ -223,6 +228,16 @@ class Definition(Strict):
         if info.data.get("agent_id") in [c.agent for c in cascades]:
             raise ValueError("an agent that triggers itself would never end")
         return cascades
+
+    @field_validator("finish_by")
+    @classmethod
+    def can_be_finished_by(
+        cls, finish_by: float | None, info: ValidationInfo
+    ) -> float | None:
+        kind, start_by = info.data.get("kind"), info.data.get("start_by")
+        if finish_by is not None and (said := misfit(kind, start_by, finish_by)):
+            raise ValueError(said)
+        return finish_by
 
     @field_validator("secrets")
     @classmethod

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from agents import definition_hooks
 from agents.definition import Definition
 from agents.definition_concurrency import concurrency_words
+from agents.definition_deadlines import deadlines_spec, deadlines_words
 from agents.definition_health import (
     USUAL_LIVENESS,
     USUAL_READINESS,
@@ -160,6 +161,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "cascades": [c.model_dump() for c in d.cascades],
         "hooks": definition_hooks.normalised(d.hooks),
         "timeout_s": d.timeout,
+        "deadlines": deadlines_spec(d),
         "retries": _in_seconds(d.retries.model_dump()),
         "restart": {
             "policy": d.restart or ("always" if persistent else "never"),
@@ -242,6 +244,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "synonyms": spec.get("synonyms", []),
         "hooks": definition_hooks.in_words(spec["hooks"]),
         "timeout": spec["timeout_s"],
+        **deadlines_words(spec.get("deadlines")),
         "retries": _in_words(spec["retries"]),
         "restart": restart.pop("policy"),
         "restart_backoff": restart,

@@ -136,6 +136,7 @@ RULES: dict[str, Rule] = {
     f"{API}runs/{{}}/hold/": acts("operator"),
     f"{API}runs/{{}}/release/": acts("operator"),
     f"{API}runs/{{}}/boost/": acts("operator"),
+    f"{API}runs/{{}}/deadline/": {"PUT": "operator", "POST": "operator"},
     f"{API}runs/{{}}/freeze/": acts("operator"),
     f"{API}runs/{{}}/thaw/": acts("operator"),
     f"{API}runs/{{}}/why/": reads(),

@@ -11,6 +11,7 @@ import monitor.api
 import scheduling.api
 import scheduling.backfill_api
 import scheduling.calendar_api
+import scheduling.deadline_api
 import scheduling.graph_api
 import scheduling.hooks_api
 import scheduling.limit_api
@@ -39,6 +40,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
     *scheduling.backfill_api.routes,
+    *scheduling.deadline_api.routes,
     *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,

@@ -43,7 +43,10 @@ RUN_KEYS = (
     *("agent", "reason", "node", "priority", "due_at", "schedule", "occurrence"),
     *("phase", "held"),
 )
-TOLD = ("ready_at", "progress", "status_text")
+TOLD = (
+    *("ready_at", "progress", "status_text"),
+    *("start_by_at", "finish_by_at", "at_risk", "deadline_missed"),
+)
 ONCE_KNOWN = ("started_at", "ended_at", "exit_code", "signal", "attempt")
 STATES = frozenset(map(str, RunState))
 Frame = dict[str, Any]

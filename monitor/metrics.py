@@ -35,7 +35,8 @@ from agents.priority import Priority
 from monitor import hub
 from monitor.run_totals import RunTotals
 from scheduling import lease, live_runs
-from scheduling.models import Delivery, Gap, Occurrence, Schedule
+from scheduling.deadline_models import MissedDeadlines
+from scheduling.models import Delivery, Gap, Occurrence, Run, Schedule
 from scheduling.run_state import FINAL, RunState
 from scheduling.sensor_models import Sensor
 
@@ -64,6 +65,8 @@ METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "kos_preemptions": (COUNTER, "Ended runs that made room, by how.", ("rung",)),
     "kos_run_cpu_seconds": (COUNTER, "CPU time that ended runs used.", ()),
     "kos_agent_crashes": (COUNTER, "Runs that failed or were lost.", ("agent",)),
+    "kos_deadlines_at_risk": (GAUGE, "Live runs that may miss a deadline.", ()),
+    "kos_deadlines_missed": (COUNTER, "Deadlines that runs missed.", ("agent",)),
     "kos_agent_restarts": (COUNTER, "Runs after a first attempt.", ("agent",)),
     # schedules and what became of their instants
     "kos_schedules": (GAUGE, "Schedules, by state.", ("state",)),
@@ -128,6 +131,7 @@ class KosCollector(Collector):
         began, now = time.perf_counter(), clock()
         yield from runs(now)
         yield from self._totals.collect(family)
+        yield from deadlines()
         yield from schedules()
         yield from sensors()
         yield from nodes()
@@ -167,6 +171,17 @@ def runs(now: datetime) -> Iterator[Metric]:
     yield depth
     oldest = min((at for _, at in waiting.values()), default=now)
     yield single("kos_queue_oldest_seconds", (now - oldest).total_seconds())
+
+
+def deadlines() -> Iterator[Metric]:
+    watched = Run.objects.filter(deadline_at__isnull=False, deadline__has_key="risk")
+    live = watched.exclude(state__in=sorted(FINAL))
+    yield single("kos_deadlines_at_risk", live.count())
+    missed = family("kos_deadlines_missed")
+    counted = MissedDeadlines.objects.order_by("agent_id")
+    for agent, count in counted.values_list("agent__agent_id", "count"):
+        missed.add_metric([agent], count)
+    yield missed
 
 
 def schedules() -> Iterator[Metric]:

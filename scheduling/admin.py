@@ -17,6 +17,7 @@ from scheduling import (
     agent_control,
     backfill_admin,  # noqa: F401 - registers them
     calendar_admin,  # noqa: F401 - registers them
+    deadline_admin,  # noqa: F401 - registers them
     deliveries,
     graph_admin,  # noqa: F401 - registers them
     runs,

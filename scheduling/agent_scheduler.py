@@ -23,6 +23,7 @@ from scheduling import (
     agent_control,
     backfills,
     balancing,
+    deadlines,
     firing,
     gang_starts,
     grants,
@@ -64,6 +65,7 @@ CHORES: tuple[Callable[..., object], ...] = (
     limiting.marking.keep_up,
     balancing.rebalance,
     windows.drain_nodes,
+    deadlines.keep,
 )
 FIRE_AT_MOST = 500  # due instants decided in one step; the rest in the next
 

@@ -24,7 +24,7 @@ SOON = timedelta(seconds=1)  # for one that should be over already
 LIVE = f"""
 SELECT r.agent_id, r.version_id, r.timeout_s, r.params, coalesce(n.name, ''),
        r.cpu_millis, r.memory_bytes, r.gpus, r.devices, r.state,
-       coalesce(r.started_at, r.admitted_at), r.id
+       coalesce(r.started_at, r.admitted_at), r.id, r.limit_at
 FROM {RUN} r LEFT JOIN {NODE} n ON n.id = r.node_id WHERE {began_sql("r")}
 """
 WAITING = f"SELECT id, agent_id, version_id, timeout_s, params FROM {RUN} WHERE"
@@ -61,7 +61,7 @@ def length_of(
     limit_s = limit_of(spec, timeout_s)
     if spec["kind"] == "persistent":
         return None
-    size = _size(params)
+    size = size_of(params)
     found = book.duration(agent, spec["kind"], version=version, size=size)
     own = found.n >= ENOUGH and not found.basis.startswith("kind")
     known = [s for s in (found.p90 if own else None, limit_s) if s is not None]
@@ -78,7 +78,7 @@ def limit_of(spec: Mapping[str, Any], timeout_s: float | None) -> float | None:
     return live_config.current().agent_timeout_default_s
 
 
-def _size(params: Any) -> float | None:
+def size_of(params: Any) -> float | None:
     given = loaded(params) or {}
     size = given.get(forecasts.SIZE_KEY) if isinstance(given, dict) else None
     number = isinstance(size, int | float) and not isinstance(size, bool)
@@ -89,7 +89,10 @@ def _end(
     row: tuple[Any, ...], spec: Mapping[str, Any], book: Book, now: datetime
 ) -> End:
     agent, version, timeout_s, params, node, cpu, memory, gpus = row[:8]
-    devices, state, at, pk = row[8:]
+    devices, state, at, pk, limit_at = row[8:]
+    began, moved = as_instant(at), as_instant(limit_at)
+    if moved is not None and began is not None:
+        timeout_s = (moved - began).total_seconds()
     bandwidth = spec.get("bandwidth_bps") or 0
     rests = state == "suspended"
     return End(
@@ -97,7 +100,7 @@ def _end(
         need=Resources(0 if rests else cpu, memory, gpus, bandwidth),
         ends_at=_ends_at(
             state,
-            as_instant(at),
+            began,
             length_of(book, agent, version, spec, timeout_s, params),
             limit_of(spec, timeout_s),
             now,

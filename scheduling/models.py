@@ -11,6 +11,8 @@ from django.db.models.functions import Coalesce
 from agents.models import PRIORITIES, Agent, AgentVersion, Node
 from scheduling.backfill_models import Backfill as Backfill
 from scheduling.calendar_models import Calendar as Calendar
+from scheduling.deadline_models import RUN_WATCHED, WithDeadline
+from scheduling.deadline_models import MissedDeadlines as MissedDeadlines
 from scheduling.graph_models import Graph as Graph
 from scheduling.graph_models import GraphNode as GraphNode
 from scheduling.graph_models import GraphRun as GraphRun
@@ -74,6 +76,7 @@ class Schedule(models.Model):
     )
     timeout_s = models.FloatField(null=True, blank=True)  # the resized end
     concurrency = models.JSONField(null=True, blank=True)  # over the agent's own
+    deadlines = models.JSONField(null=True, blank=True)  # as stated, over the agent's
     enabled = models.BooleanField(default=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
@@ -173,7 +176,7 @@ class Gap(models.Model):
         return f"{self.count} {self.outcome} of {self.schedule_id}"
 
 
-class Run(models.Model):
+class Run(WithDeadline):
     """One attempt to run one agent. A retry is a new Run of the same occurrence.
 
     Only scheduling.runs writes it; everyone else reads.
@@ -291,6 +294,7 @@ class Run(models.Model):
                 condition=~Q(state__in=sorted(FINAL | {RunState.QUEUED})),
             ),
             models.Index(fields=["agent", "-id"], name="run_by_agent"),
+            RUN_WATCHED,
             models.Index("started_at", name="run_by_start"),
             models.Index("ended_at", name="run_by_end"),
             models.Index("root_uid", name="run_by_root", condition=~Q(root_uid="")),

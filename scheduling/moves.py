@@ -15,7 +15,7 @@ from django.db import transaction
 
 from agents.errors import Forbidden, Refused
 from agents.http import iso
-from scheduling import feasibility, schedules
+from scheduling import feasibility, run_ends, schedules
 from scheduling.feasibility import Verdict
 from scheduling.move_input import Wish
 from scheduling.move_order import check_order
@@ -32,9 +32,13 @@ def move(
     """Move one occurrence as wished. `may_edit`: the caller may change schedules, not
     only single occurrences.
 
+    Of one that runs already only the end moves, see run_ends.
+
     Raises NotFound, ChangedMeanwhile for a stale `base_version`, NotAllowedNow for
     what runs, has run or was passed over, Refused for a time it cannot go to.
     """
+    if (run := run_ends.running_of(occurrence_id)) is not None:
+        return run_ends.move_end(run, wish, actor=actor, now=now)
     target = find_target(occurrence_id, now)
     if wish.base_version is not None:
         schedules.check_version(target.schedule, wish.base_version)

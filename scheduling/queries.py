@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, hot_reads, lines, live_runs
+from scheduling import crash_loops, deadline_views, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import HAS_PROGRAM, RunState
 
@@ -110,6 +110,7 @@ RUN_COLUMNS = (
     *("state_since", "starting_at", "depth", "retry_of__uid", "version_id"),
     *("ready_at", "progress", "status_text", "queue_class", "gang"),
     *("suspended_at", "suspended_reason", "frozen_s", "slowed_millis"),
+    *("start_by_at", "finish_by_at", "deadline", "limit_at", "timeout_s"),
 )
 
 
@@ -134,6 +135,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "occurrence": row["occurrence_key"] if scheduled else None,
         "parent": row["parent__uid"],
         "gang": row["gang"] or None,
+        **deadline_views.of_row(row),
         "retry_of": row["retry_of__uid"],
         "version": row["version__number"],
         "held": row["state"] == S.QUEUED and lines.is_held(row["queue_class"]),

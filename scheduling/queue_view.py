@@ -19,7 +19,14 @@ from django.db.models.functions import Coalesce
 from agents import live_config
 from agents.http import iso
 from agents.priority import Priority
-from scheduling import agent_scheduler, hot_reads, lines, live_runs, timeline_runs
+from scheduling import (
+    agent_scheduler,
+    deadline_views,
+    hot_reads,
+    lines,
+    live_runs,
+    timeline_runs,
+)
 from scheduling.batch_sql import as_instant, database_instant
 from scheduling.models import Run
 from scheduling.queue_marks import RANKED
@@ -30,6 +37,7 @@ PIECE = 100  # runs of one class read at once
 COLUMNS = (
     *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),
     *("reason_code", "queue_class", "cpu_millis", "memory_bytes", "gpus", "attempt"),
+    *("start_by_at", "finish_by_at", "deadline"),
 )
 
 
@@ -144,6 +152,7 @@ def _waiting(
         "held": lines.is_held(row["queue_class"]),
         "front": lines.is_front(row["queue_class"]),
         "expected_start": iso(starts.get(row["id"])),
+        **deadline_views.told(row),
     }
 
 

@@ -48,6 +48,21 @@ def catch_up(*, now: datetime) -> None:
         _fire_all(concerned, [pk], S(state), now)
 
 
+def told(pk: int, news: str, *, key: str, why: str, now: datetime) -> None:
+    """Fire what waits for news of this run that are not its end. `key`: their id."""
+    watchers = event_watchers.kept("run")
+    if not watchers:
+        return
+    run = Run.objects.select_related("agent", "parent__agent").get(pk=pk)
+    spec = hot_reads.specs([run.version_id])[run.version_id]
+    event = {**_told(run, news), "reason": why}
+    for watcher in watchers:
+        wanted = watcher.what
+        about = _is_about(wanted, run.agent.agent_id, spec)
+        if about and news in wanted["states"]:
+            _fire(watcher, run, event, now, key=key)
+
+
 def _fire_all(
     watchers: Iterable[Watcher], pks: Sequence[int], to: RunState, now: datetime
 ) -> None:
@@ -57,7 +72,7 @@ def _fire_all(
     for run in runs.values():
         for watcher in watchers:
             if fits(watcher.what, run.agent.agent_id, specs[run.version_id], to):
-                _fire(watcher, run, to, now)
+                _fire(watcher, run, _told(run, to), now, key=run.uid)
 
 
 def fits(
@@ -83,9 +98,11 @@ def _is_about(
     return wanted["capability"] in spec["capabilities"]
 
 
-def _fire(watcher: Watcher, run: Run, to: RunState, now: datetime) -> None:
+def _fire(
+    watcher: Watcher, run: Run, event: dict[str, Any], now: datetime, *, key: str
+) -> None:
     """What goes wrong here must not hold up the end of the run."""
-    refused, told = "", _told(run, to)
+    refused = ""
     try:
         chains.refuse_endless(run, "this schedule")
     except Refused as endless:
@@ -94,10 +111,10 @@ def _fire(watcher: Watcher, run: Run, to: RunState, now: datetime) -> None:
         with transaction.atomic():
             triggered.fire(
                 watcher.schedule,
-                triggered.key_for("run", run.uid),
+                triggered.key_for("run", key),
                 now=now,
-                params={"event": told},
-                reason=f"{told['agent']} {to.replace('_', ' ')}",
+                params={"event": event},
+                reason=f"{event['agent']} {event['state'].replace('_', ' ')}",
                 cause=run,
                 refused=refused,
             )
@@ -107,7 +124,7 @@ def _fire(watcher: Watcher, run: Run, to: RunState, now: datetime) -> None:
         log.exception("the end of a run fired nothing", extra={"run": run.uid})
 
 
-def _told(run: Run, to: RunState) -> dict[str, Any]:
+def _told(run: Run, to: str) -> dict[str, Any]:
     return {
         "run": run.uid,
         "agent": run.agent.agent_id,

@@ -19,7 +19,15 @@ from agents import crash_points, journal, live_config, redis, requirements
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from agents.models import Agent, AgentVersion, Node
 from agents.priority import Priority
-from scheduling import gangs, groups, lines, nodes, run_events, run_journal
+from scheduling import (
+    deadline_rules,
+    gangs,
+    groups,
+    lines,
+    nodes,
+    run_events,
+    run_journal,
+)
 from scheduling.batch_sql import compare_and_set, insert, iso
 from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.queue_marks import RANKED
@@ -63,6 +71,8 @@ class Wanted:
     attempt: int = 1
     why: str = ""
     concurrency: Mapping[str, Any] | None = None  # None: as the agent says
+    deadlines: Mapping[str, Any] | None = None  # over the schedule's and the agent's
+    counted_from: datetime | None = None  # what its deadlines count from; None: due_at
     path_s: float = 0.0  # of a graph's node: the longest way from here to its end
     gang: str = ""  # its members start together or not at all
     gang_size: int = 0
@@ -109,7 +119,8 @@ def retry(run: Run, *, actor: str, now: datetime) -> Run:
             f"the run is {run.state}; it can be retried when it is over"
         )
     with transaction.atomic():
-        return queue_many([again(run, actor=actor, at=now)], now=now)[0]
+        anew = deadline_rules.anew(run.deadline)
+        return queue_many([again(run, actor=actor, at=now, **anew)], now=now)[0]
 
 
 def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
@@ -135,6 +146,7 @@ def again(run: Run, *, actor: str, at: datetime, **changed: Any) -> Wanted:
         attempt=run.attempt + 1,
         concurrency=run.concurrency,
         path_s=run.path_s,
+        **deadline_rules.carried(run.deadline, has_started=run.started_at is not None),
     )
     return replace(same, **changed)
 
@@ -203,6 +215,7 @@ def _row(w: Wanted, now: datetime) -> Run:
         timeout_s=w.timeout_s,
         due_at=w.due_at,
         queued_at=now,
+        **deadline_rules.of(w, spec),
     )
 
 

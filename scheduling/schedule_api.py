@@ -12,8 +12,8 @@ from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, instant, page, paginate, wrong
 from agents.text import unstorable
-from scheduling import moves, previews, schedules, triggered, undo
-from scheduling.models import Schedule
+from scheduling import deadline_changes, moves, previews, schedules, triggered, undo
+from scheduling.models import Run, Schedule
 from scheduling.move_input import parse_bulk, parse_wish
 from scheduling.schedule_input import params_of
 from scheduling.schedule_shapes import shape
@@ -136,6 +136,8 @@ class UndoChange(APIView):
         restored = undo.undo(
             token, actor=request.actor, now=now(), may_edit=may_edit(request)
         )
+        if isinstance(restored, Run):
+            return Response(deadline_changes.told(restored))
         return Response(shape(restored))
 
 

@@ -19,6 +19,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from agents.definition_concurrency import Concurrency, concurrency_words
+from agents.definition_deadlines import (
+    OnMissedFinish,
+    OnMissedStart,
+    deadlines_spec,
+    deadlines_words,
+    misfit,
+)
+from agents.definition_parts import Duration
 from agents.errors import Invalid
 from agents.http import instant, iso, unknown_key
 from agents.priority import Priority
@@ -158,6 +166,10 @@ class Form(BaseModel):
     concurrency: Annotated[dict[str, Any], BeforeValidator(concurrency_of)] | None = (
         None
     )
+    start_by: Duration | None = None
+    finish_by: Duration | None = None
+    on_missed_start: OnMissedStart | None = None
+    on_missed_finish: OnMissedFinish | None = None
     dst: Literal["once", "both", "skip"] | None = None
     enabled: bool = True
 
@@ -271,6 +283,8 @@ def refusal(faults: Mapping[str, list[str]]) -> Invalid:
 def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
     if form.start_at and form.end_at and form.end_at <= form.start_at:
         raise Invalid("end_at: not after start_at", {"end_at": ["not after start_at"]})
+    if form.finish_by and (said := misfit(None, form.start_by, form.finish_by)):
+        raise Invalid(f"finish_by: {said}", {"finish_by": [said]})
     return {
         "kind": rule[0],
         "rule": rule[1],
@@ -289,6 +303,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "params": form.params,
         "priority": form.priority,
         "concurrency": form.concurrency,
+        "deadlines": deadlines_spec(form),
         "enabled": form.enabled,
     }
 
@@ -312,6 +327,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "params": row["params"],
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
         "concurrency": concurrency_words(row),
+        **deadlines_words(row["deadlines"]),
         "dst": row["dst"] or None,
         "enabled": row["enabled"],
     }

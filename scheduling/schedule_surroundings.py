@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agents import live_config
+from agents.definition_deadlines import NO_END
 from agents.errors import Invalid
 from scheduling import calendar_days
 from scheduling.kinds import KINDS
@@ -30,9 +31,16 @@ def surround(schedule: Schedule) -> None:
                 "place.longitude in the configuration"
             )
             raise Invalid(f"place: {said}", {"place": [said], schedule.kind: [said]})
+    if (schedule.deadlines or {}).get("finish_by_s") is not None:
+        check_it_ends(schedule)
     if schedule.calendar is not None or KINDS[schedule.kind].calendars(schedule.rule):
         check_names(schedule)
         schedule.calendars_stamp = calendar_days.stamp()
+
+
+def check_it_ends(schedule: Schedule) -> None:
+    if schedule.agent.kind == "persistent":
+        raise Invalid(f"finish_by: {NO_END}", {"finish_by": [NO_END]})
 
 
 def default_place() -> dict[str, float] | None:

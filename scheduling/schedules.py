@@ -181,7 +181,7 @@ def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:
 SHAPED = (
     *("kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s", "exdates"),
     *("overlap", "missed", "catchup_window_s", "max_runs", "params", "priority"),
-    *("concurrency", "enabled", "place", "calendar"),
+    *("concurrency", "deadlines", "enabled", "place", "calendar"),
 )
 
 

@@ -9,14 +9,18 @@ from typing import Any
 import orjson
 
 from agents import agent_registry
+from agents.definition_deadlines import DEADLINE_KEYS
 from agents.errors import Invalid
 from agents.http import instant
 from agents.priority import Priority
-from scheduling import runs
+from scheduling import runs, spawn_deadlines
 from scheduling.models import Run, new_uid
 from scheduling.schedule_input import concurrency_of
 
-SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency", "gang")
+SPAWN_FIELDS = (
+    *("agent", "params", "count", "priority", "at", "concurrency", "gang"),
+    *DEADLINE_KEYS,
+)
 MOST_AT_ONCE = 1000
 PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
 FURTHEST = timedelta(days=366)
@@ -43,13 +47,16 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     concurrency = _concurrency(body.get("concurrency"), faults)
     priority = _priority(body.get("priority"), faults)
     due_at = _due_at(body.get("at"), now, faults)
+    deadlines = spawn_deadlines.read(body, due_at or now, faults)
     name = body.get("agent")
     if not isinstance(name, str):
         faults["agent"] = ["expected the id of an agent"]
     if faults:
         raise Invalid(f"{next(iter(faults))}: {next(iter(faults.values()))[0]}", faults)
+    agent = agent_registry.resolve(str(name))
+    spawn_deadlines.check(deadlines, agent)
     return runs.request_many(
-        agent_registry.resolve(str(name)),
+        agent,
         count,
         actor=actor,
         now=now,
@@ -57,6 +64,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         params=params,
         priority=priority,
         concurrency=concurrency,
+        deadlines=deadlines,
         **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
     )
 

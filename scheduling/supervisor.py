@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from agents import crash_points
 from agents.agent_lifecycle_hooks import is_helper
-from agents.executors.base import Ended, Executor, ExecutorError
+from agents.executors.base import BadSpec, Ended, Executor, ExecutorError
 from agents.models import Node, NodeLog
 from scheduling import endings, launch, live_runs, phases
 from scheduling.endings import SEEN, Close, seen_of
@@ -59,6 +59,7 @@ class Supervisor:
             node=self.node, executor=executor.name
         )
         self.offset = self.log.offset
+        self.retimed: dict[str, datetime] = {}  # time limits that were passed on
         self.busy_elsewhere, self.start = busy_elsewhere, start
         self.stopping = threading.Event()
 
@@ -123,11 +124,30 @@ class Supervisor:
         return live_runs.programs().filter(node=self.node, exec_env__in=mine)
 
     def stop_pending(self) -> None:
-        """Pass every wanted stop on to the executor, which hears each as one. What
-        saves its work first is stopped once it has."""
-        wanted = self.live().filter(state=S.STOPPING).exclude(wish=CHECKPOINT)
-        for uid, grace_s in wanted.values_list("uid", "stop_grace_s"):
-            self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
+        """Pass every wanted stop on to the executor, which hears each as one, and each
+        time limit that was moved. What saves its work first is stopped once it has."""
+        stops = Q(state=S.STOPPING) & ~Q(wish=CHECKPOINT)
+        wanted = self.live().filter(stops | Q(limit_at__isnull=False))
+        rows = wanted.values_list("uid", "state", "stop_grace_s", "limit_at", "wish")
+        moved = dict[str, datetime]()
+        for uid, state, grace_s, limit_at, wish in rows:
+            if state == S.STOPPING and wish != CHECKPOINT:
+                self.executor.stop(uid, grace_s=10.0 if grace_s is None else grace_s)
+            elif limit_at is not None:
+                moved[uid] = limit_at
+        self.retime(moved)
+
+    def retime(self, moved: Mapping[str, datetime]) -> None:
+        """Tell the executor each moved time limit once; a new process tells it again,
+        which changes nothing."""
+        for uid, limit_at in moved.items():
+            if self.retimed.get(uid) == limit_at:
+                continue
+            try:
+                self.executor.retime(uid, at=limit_at.timestamp())
+            except BadSpec as refused:
+                log.warning("not retimed", extra={"run": uid, "why": str(refused)})
+        self.retimed = dict(moved)
 
     def ask_again(self, uids: list[str], now: datetime) -> None:
         """Start again, with the same token, what was to start a while ago."""

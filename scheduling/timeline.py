@@ -16,9 +16,18 @@ from django.db.models import Max
 
 from agents.models import Agent, Event, Node
 from agents.priority import Priority
-from scheduling import durations, planned, queries, timeline_runs, windows
+from scheduling import (
+    deadline_views,
+    durations,
+    hot_reads,
+    planned,
+    queries,
+    timeline_runs,
+    windows,
+)
 from scheduling.models import Schedule
 from scheduling.planned import Outlook, Planned
+from scheduling.run_ends import STARTED
 from scheduling.run_state import FINAL, RunState
 from scheduling.timeline_runs import Column, RunItem, Window
 
@@ -128,6 +137,8 @@ class Timeline:
             "why": self.why(run),
             "priority": Priority(run.priority).word,
             "progress": run.progress,
+            "end_movable": run.state in STARTED and agent.kind != "persistent",
+            **deadline_views.told(run._asdict() if run.deadline else UNBOUND),
         }
 
     def why(self, run: RunItem) -> str | None:
@@ -162,7 +173,11 @@ class Timeline:
             "why": None,
             "priority": Priority(priority).word,
             "progress": None,
+            "end_movable": False,
+            **deadline_views.NONE,
         }
+        (version,) = hot_reads.specs({agent.current_id or 0}).values()
+        spec = version.get("deadlines")
         for one in outlook.instants:
             occurrence = f"{schedule.uid}@{one.key}"
             yield {
@@ -173,6 +188,7 @@ class Timeline:
                 "start": one.due_at,
                 "end": one.due_at + self.planned_length(schedule, one),
                 "moved": one.moved,
+                **deadline_views.planned(one.due_at, spec, schedule.deadlines),
             }
 
     def planned_length(self, schedule: Schedule, one: Planned) -> timedelta:
@@ -256,6 +272,7 @@ class Timeline:
         return [{**EMPTY_ROW, "id": name, "title": name} for name in names]
 
 
+UNBOUND = {"deadline": None}
 MINUTE = len("2027-01-31T09:00")
 LEAST = timedelta(seconds=durations.LEAST_S)
 EMPTY_ROW = {"status": None, "priority": None, "kind": None, "exec_env": None}

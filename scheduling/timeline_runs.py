@@ -80,6 +80,9 @@ class RunItem(NamedTuple):
     start: str
     end: str | None  # None: not over
     progress: float | None
+    start_by_at: str | None
+    finish_by_at: str | None
+    deadline: Any  # JSON, as the database keeps it
 
 
 def _item_columns() -> str:
@@ -87,7 +90,8 @@ def _item_columns() -> str:
         "run.uid, run.agent_id, run.node_id, run.state, run.priority, "
         "run.occurrence_key, run.reason, run.queue_class, occurrence.moved, "
         f"{sql('text', BEGIN)}, {sql('text', 'run.ended_at')}, "
-        "run.progress"
+        f"run.progress, {sql('text', 'run.start_by_at')}, "
+        f"{sql('text', 'run.finish_by_at')}, run.deadline"
     )
 
 

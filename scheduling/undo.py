@@ -13,9 +13,9 @@ from typing import Any
 from django.db import transaction
 
 from agents.errors import ChangedMeanwhile, Forbidden, NotAllowedNow, NotFound
-from scheduling import books, schedules
+from scheduling import books, deadline_changes, schedules
 from scheduling.frames import shift_cursor
-from scheduling.models import Occurrence, Schedule, Undo
+from scheduling.models import Occurrence, Run, Schedule, Undo
 from scheduling.schedule_undo import restore
 from scheduling.timetables import timetable_of
 
@@ -23,9 +23,9 @@ GOOD_FOR = timedelta(days=1)
 PASSED = "its time had passed when the change was taken back"
 
 
-def undo(token: str, *, actor: str, now: datetime, may_edit: bool) -> Schedule:
-    """Restore what was before the change. `may_edit`: the caller may change schedules,
-    not only single occurrences.
+def undo(token: str, *, actor: str, now: datetime, may_edit: bool) -> Schedule | Run:
+    """Restore what was before the change; answers what was changed, as it is then.
+    `may_edit`: the caller may change schedules, not only single occurrences.
 
     Raises NotFound, Forbidden, NotAllowedNow when it was used, is too old or what it
     changed has run, ChangedMeanwhile when somebody else has changed it since.
@@ -33,6 +33,8 @@ def undo(token: str, *, actor: str, now: datetime, may_edit: bool) -> Schedule:
     with transaction.atomic():
         kept = _claimed(token, now)
         before = kept.before
+        if "run" in before:
+            return deadline_changes.take_back(before, actor=actor, now=now)
         if not (may_edit or before["only_this"]):
             raise Forbidden("taking back a change of a schedule needs the role editor")
         row = _unchanged(before["schedule"])

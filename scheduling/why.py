@@ -15,7 +15,14 @@ from agents import live_config
 from agents.http import iso
 from agents.models import Event
 from agents.priority import Priority
-from scheduling import lines, queue_view, why_reader, why_words, window_bars
+from scheduling import (
+    deadline_views,
+    lines,
+    queue_view,
+    why_reader,
+    why_words,
+    window_bars,
+)
 from scheduling.models import Run
 from scheduling.planner.admission import Decision, plan
 from scheduling.planner.changes import Change
@@ -34,7 +41,15 @@ Told = dict[str, Any]
 
 
 def why(run: Run, *, now: datetime) -> Told:
-    """{state, code, text, blockers, smallest_change, position, expected_start, …}."""
+    """{state, code, text, blockers, smallest_change, position, expected_start, …}, and
+    what becomes of its deadlines."""
+    found = _why(run, now=now)
+    if said := deadline_views.words(run, now):
+        found["text"] = f"{found['text']}; {said}" if found["text"] else said
+    return {**found, **deadline_views.of_run(run)}
+
+
+def _why(run: Run, *, now: datetime) -> Told:
     if run.state != S.QUEUED:
         return _begun_or_over(run)
     if lines.is_held(run.queue_class):

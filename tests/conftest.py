@@ -69,6 +69,7 @@ def fresh_process_state() -> Iterator[None]:
     from monitor import redaction
     from scheduling import (
         calendar_days,
+        deadlines,
         event_watchers,
         forecasts,
         hot_reads,
@@ -77,6 +78,7 @@ def fresh_process_state() -> Iterator[None]:
     )
 
     forecasts.forget()
+    deadlines.forget()
     redaction.secrets_of_runs.forget()
     live_config.forget()
     hot_reads.forget()

@@ -277,6 +277,14 @@ class Executor(Protocol):
         """
         ...
 
+    def retime(self, uid: str, *, at: float) -> None:
+        """Let the time limit of a live run be reached at this instant (seconds since
+        the epoch). Idempotent, silent when it is over or was reached already.
+
+        Raises BadSpec where the limit of a program that runs cannot be changed.
+        """
+        ...
+
     def usage(self, uid: str) -> Usage | None:
         """What the run uses now; None when it is over."""
         ...

@@ -182,6 +182,10 @@ class DockerExecutor:
             self.log.note(uid, run.token, output_bytes=limits.output_bytes)
             self._control(run)
 
+    def retime(self, uid: str, *, at: float) -> None:
+        if self._live(uid) is not None:
+            raise BadSpec("the init of a container keeps the time limit it began with")
+
     def usage(self, uid: str) -> Usage | None:
         run = self.log.runs.get(uid)
         if run is not None and not run.started and not status_of(run).stage:

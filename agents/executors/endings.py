@@ -279,6 +279,15 @@ class Endings:
         run.look_at = next_look(now, LOOK_EVERY_S)
         self.due_at = min(self.due_at, _due(run))
 
+    def retime(self, uid: str, limit_at: float) -> None:
+        """Its time is over then instead, unless it is already."""
+        run = self.state.runs.get(uid)
+        if run is None or not run.up or run.timed_out or run.stopped:
+            return
+        run.limit_at = limit_at
+        self.log.note(f"D {run.uid} {run.token} {limit_at:.3f}")
+        self.due_at = min(self.due_at, limit_at)
+
     def next_deadline(self) -> float | None:
         """When keep_deadlines has something to do, or None while nothing runs."""
         return self.due_at if self.state.runs else None

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 from agents.executors.base import (
@@ -142,6 +142,13 @@ class FakeExecutor:
             if held.memory_bytes > (limits.memory_bytes or held.memory_bytes):
                 raise BadSpec(f"{held.memory_bytes} bytes of memory are in use")
             held.limits = limits
+
+    def retime(self, uid: str, *, at: float) -> None:
+        self._need_up()
+        with self.news:
+            self._pass_time()
+            if (held := self.held.get(uid)) is not None and not held.timed_out:
+                held.spec = replace(held.spec, time_limit_s=at - held.started_s)
 
     def usage(self, uid: str) -> Usage | None:
         """One core all the while, from its start on."""

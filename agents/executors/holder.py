@@ -8,7 +8,7 @@ back. A guard above it starts it again (recovery) and it becomes a guard when th
 Requests, one JSON object a line: {"start": [spec, ...], "durable": bool},
 {"stop": uid, "grace_s": s}, {"signal": uid, "number": n}, {"freeze": uid},
 {"thaw": uid}, {"memory_group": uid}, {"relimit": uid, "limits": {...}},
-{"usage": uid}, {"list": true},
+{"retime": uid, "at": seconds since the epoch}, {"usage": uid}, {"list": true},
 {"watch": true}, {"ack": offset}, {"about": true}, {"end": true}, {"renew": true},
 {"voice": uid, "token": n, ...} and {"silence": uid, "token": n} for the runs of other
 executors, {"voices": executor, "alive": {uid: token}}, {"rest": uid, "on": bool}.
@@ -78,6 +78,7 @@ class Holder:
             "thaw": lambda _, request: self.live.thaw(request["thaw"]),
             "memory_group": lambda _, r: self.live.memory_group(r["memory_group"]),
             "relimit": self._relimit,
+            "retime": self._retime,
             "usage": lambda _, request: {"usage": self.live.usage(request["usage"])},
             "list": self._list,
             "watch": self._watch,
@@ -207,6 +208,11 @@ class Holder:
     def _relimit(self, client: Client, request: dict[str, Any]) -> Answer:
         check_kinds(request["limits"], LIMITS)
         return self.live.relimit(request["relimit"], request["limits"])
+
+    def _retime(self, client: Client, request: dict[str, Any]) -> Answer:
+        left_s = float(request["at"]) - time.time()
+        self.endings.retime(request["retime"], time.monotonic() + left_s)
+        return {"ok": True}
 
     def _list(self, client: Client, request: dict[str, Any]) -> Answer:
         return {"alive": {uid: run.token for uid, run in self.runs.items()}}

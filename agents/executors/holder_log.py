@@ -15,6 +15,7 @@ then: the newest alone is enough to go on from. One process writes, any may read
     M uid token ns {json}           its program says how it is (notifying)
     W uid token ns silent           its watchdog was missed
     L uid token output_bytes open_files cpu   its limits were changed
+    D uid token mono                its time limit was moved there
     X uid token status cpu peak     its program is over; others of it may not be
     E uid token ns status flags cpu peak  nothing of it is left (flags: o, t, s, l)
 """
@@ -30,7 +31,7 @@ from bisect import bisect_right
 from agents import crash_points
 from agents.executors.held import Run
 
-VERSION = 4  # of requests and log; a node with another one has the holder renewed
+VERSION = 5  # of requests and log; a node with another one has the holder renewed
 MOST_OVER = 20_000  # ended runs kept in mind; older ones are fenced by attempt files
 
 
@@ -141,6 +142,8 @@ def _take_fact(run: Run, kind: str, f: list[str]) -> None:
     elif kind == "L":
         run.output_bytes, run.open_files = int(f[2]), int(f[3])
         run.cpu = None if f[4] == "-" else int(f[4])
+    elif kind == "D":
+        run.limit_at = float(f[2])
     elif kind == "X":
         run.status, run.cpu_s, run.peak_bytes = int(f[2]), float(f[3]), int(f[4])
 

@@ -106,6 +106,9 @@ class ProcessExecutor:
     def relimit(self, uid: str, limits: Limits) -> None:
         self._ask_refusable({"relimit": uid, "limits": _limits(limits)})
 
+    def retime(self, uid: str, *, at: float) -> None:
+        self._ask({"retime": uid, "at": at})
+
     def usage(self, uid: str) -> Usage | None:
         found = self._ask({"usage": uid})["usage"]
         return None if found is None else Usage(**found)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 from agents.executors import engine_log, reclaim
 from agents.executors.base import (
+    BadSpec,
     Capabilities,
     Happening,
     LaunchSpec,
@@ -121,6 +122,10 @@ class SystemdExecutor:
 
     def relimit(self, uid: str, limits: Limits) -> None:
         self._do(self._up().control.relimit(uid, limits))
+
+    def retime(self, uid: str, *, at: float) -> None:
+        if uid in self.alive():
+            raise BadSpec("systemd keeps the time limit that a unit began with")
 
     def usage(self, uid: str) -> Usage | None:
         return self._do(self._up().control.usage(uid))

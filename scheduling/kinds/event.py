@@ -25,7 +25,11 @@ FINISHED, CRASHED = (
     "finished",
     "crashed",
 )  # any end of its own; a persistent one's fault
-RUN_STATES = (*sorted(FINAL), FINISHED, CRASHED)
+DEADLINE_NEWS = {
+    "deadline_at_risk": "is at risk of missing a deadline",
+    "deadline_missed": "misses a deadline",
+}
+RUN_STATES = (*sorted(FINAL), FINISHED, CRASHED, *DEADLINE_NEWS)
 NODE_STATES = ("down", "up")
 STABLE_S = 2.0  # a file is taken once it has kept its size for so long
 MOST_STABLE_S = 3600
@@ -191,8 +195,11 @@ def _run_words(rule: Mapping[str, Any]) -> str:
         "capability": f"of an agent that can {run[which]}",
         "tag": f"of an agent tagged {run[which]}",
     }
-    ends = [s.replace("_", " ") for s in run["states"]]
-    return f"When a run {of[which]} ends as {' or '.join(ends)}"
+    states = run["states"]
+    ends = [s.replace("_", " ") for s in states if s not in DEADLINE_NEWS]
+    does = [f"ends as {' or '.join(ends)}"] if ends else []
+    does += [said for name, said in DEADLINE_NEWS.items() if name in states]
+    return f"When a run {of[which]} {' or '.join(does)}"
 
 
 def _node_words(rule: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ITEM_KEYS = {
     *("id", "run", "occurrence", "schedule", "row", "agent", "start", "end", "state"),
-    *("moved", "repeating", "movable", "why", "priority", "progress"),
+    *("moved", "repeating", "movable", "why", "priority", "progress", "end_movable"),
+    *("start_by_at", "finish_by_at", "at_risk", "deadline_missed", "deadline_version"),
 }
 
 

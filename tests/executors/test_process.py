@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,22 @@ def test_the_time_limit_holds_while_nobody_watches(bench: Bench) -> None:
     bench.executor.close()
     wait_for(lambda: not is_alive(pid))
     assert bench.ended(uid).timed_out
+
+
+def test_a_time_limit_that_is_moved_holds_at_its_new_instant(bench: Bench) -> None:
+    longer = bench.start("sleep", "3", time_limit_s=2)
+    shorter = bench.start("sleep", "60", time_limit_s=60)
+    unlimited = bench.start("sleep", "60")
+    for uid in (longer, shorter, unlimited):
+        bench.started(uid)
+    bench.executor.retime(longer, at=time.time() + 60)
+    bench.executor.retime(shorter, at=time.time() + 0.2)
+    bench.executor.retime(unlimited, at=time.time() + 0.2)
+    bench.executor.retime("nobody", at=time.time())
+    ended = bench.ended(longer)
+    assert (ended.exit_code, ended.timed_out) == (0, False)
+    assert bench.ended(shorter).timed_out
+    assert bench.ended(unlimited).timed_out
 
 
 def test_two_threads_start_and_watch_at_once(bench: Bench) -> None:

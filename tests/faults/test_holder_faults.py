@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,6 +218,18 @@ def test_a_new_holder_keeps_the_deadlines_of_the_old(judge: Judge) -> None:
     ended = judge.bench.ended(stubborn)
     assert (ended.signal, ended.stopped) == (signal.SIGKILL, True)
     assert processes_of({stubborn, limited}) == {}
+
+
+def test_a_new_holder_keeps_the_time_limits_that_were_moved(judge: Judge) -> None:
+    longer = judge.bench.start("sleep", "4", time_limit_s=3)
+    shorter = judge.bench.start("sleep", "60", time_limit_s=60)
+    for uid in (longer, shorter):
+        judge.bench.started(uid)
+    judge.executor.retime(longer, at=time.time() + 60)
+    judge.executor.retime(shorter, at=time.time() + 1)
+    judge.kill("holder")
+    assert judge.bench.ended(shorter).timed_out
+    assert judge.bench.ended(longer).exit_code == 0
 
 
 def test_a_stop_after_the_holders_death_reaches_the_program(judge: Judge) -> None:
