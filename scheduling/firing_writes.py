@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection
 
 from agents import journal
 from agents.errors import ChangedMeanwhile, NotAllowedNow
-from scheduling import batch_sql, books, runs
+from scheduling import batch_sql, books, graph_schedules, runs
 from scheduling.firing_turn import Turn
 from scheduling.models import Occurrence, Run, Schedule
 from scheduling.runs import Wanted
@@ -106,8 +106,11 @@ def save_rows(rows: Sequence[Occurrence]) -> None:
 
 def queue(rows: Sequence[Occurrence], now: datetime) -> None:
     """Nobody is woken: the step that fires plans next."""
-    if rows:
-        runs.queue_many([wanted(row) for row in rows], now=now, wake=False)
+    plain = [row for row in rows if not row.schedule.graph]
+    if plain:
+        runs.queue_many([wanted(row) for row in plain], now=now, wake=False)
+    if len(plain) < len(rows):
+        graph_schedules.start([row for row in rows if row.schedule.graph], now)
 
 
 def wanted(row: Occurrence) -> Wanted:

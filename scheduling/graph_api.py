@@ -72,8 +72,10 @@ class GraphRuns(APIView):
     """GET graph-runs/: newest first."""
 
     def get(self, request: Request) -> Response:
-        query = Query(request, allowed=("graph", "state"))
-        rows = GraphRun.objects.all()
+        query = Query(request, allowed=("graph", "schedule", "state"))
+        rows = GraphRun.objects.select_related("schedule", "occurrence")
+        if (uid := query.text("schedule")) is not None:
+            rows = rows.filter(schedule__uid=uid)
         if (name := query.text("graph")) is not None:
             rows = rows.filter(name=name)
         if states := query.choices("state", STATES):

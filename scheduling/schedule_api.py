@@ -29,11 +29,13 @@ class Schedules(APIView):
     """GET schedules/ lists those that have not ended; POST makes one."""
 
     def get(self, request: Request) -> Response:
-        query = Query(request, allowed=("agent", "ended"))
+        query = Query(request, allowed=("agent", "graph", "ended"))
         rows = Schedule.objects.select_related("agent", "split_from")
         rows = rows.filter(ended_at__isnull=not query.boolean("ended", False))
         if (agent := query.text("agent")) is not None:
-            rows = rows.filter(agent__agent_id=agent)
+            rows = rows.filter(agent__agent_id=agent, graph="")
+        if (graph := query.text("graph")) is not None:
+            rows = rows.filter(graph=graph)
         found, cursor = paginate(rows, query, ["-id"])
         return Response(page([shape(s) for s in found], cursor))
 

@@ -35,6 +35,7 @@ MAX_JITTER_S = 86_400
 MAX_CATCHUP_S = 366 * 86_400
 MAX_RUNS = 1_000_000_000
 MAX_ZONE_CHARS = 64
+NOT_OF_GRAPHS = ("cancel_other", "terminate_other")
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -132,7 +133,8 @@ class Form(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    agent: Annotated[str, Field(min_length=1, max_length=64)]
+    agent: Annotated[str, Field(min_length=1, max_length=64)] = ""
+    graph: Annotated[str, Field(min_length=1, max_length=64)] = ""
     timezone: Annotated[str, BeforeValidator(_zone)]
     start_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
     end_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
@@ -167,7 +169,7 @@ KEYS = ("agent", *KINDS, *Form.model_fields, *NOT_BUILT)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    agent_id: str
+    agent_id: str  # "" for a graph's
     columns: dict[str, Any]  # of Schedule; what concerns its rule and policies
 
 
@@ -234,9 +236,27 @@ def unfit(given: Mapping[str, Any]) -> dict[str, list[str]]:
             faults[extra] = [f"give exactly one of {', '.join(KINDS)}"]
     if not named and not faults.keys() & set(NOT_BUILT):
         faults["cron"] = [f"give exactly one of {', '.join(KINDS)}"]
-    if isinstance(given.get("agent"), str) and (said := unreadable(given["agent"])):
-        faults["agent"] = [said]
+    for key in ("agent", "graph"):
+        if isinstance(given.get(key), str) and (said := unreadable(given[key])):
+            faults[key] = [said]
+    check_what(given, faults)
     return faults
+
+
+def check_what(given: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
+    """A schedule runs an agent or a graph; a graph's takes fewer keys."""
+    if "graph" not in given:
+        if "agent" not in given:
+            faults.setdefault("agent", ["is required"])
+        return
+    if "agent" in given:
+        faults.setdefault("graph", ["give an agent or a graph, not both"])
+    if given.get("overlap") in NOT_OF_GRAPHS:
+        said = "a graph is never cut short for the next; expected skip, buffer_one, "
+        faults.setdefault("overlap", [f"{said}buffer_all, allow_all"])
+    if "concurrency" in given:
+        said = "is of agents; a graph says its own in its definition"
+        faults.setdefault("concurrency", [said])
 
 
 def add(faults: dict[str, list[str]], detail: ErrorDetails) -> None:
@@ -272,6 +292,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
     if form.start_at and form.end_at and form.end_at <= form.start_at:
         raise Invalid("end_at: not after start_at", {"end_at": ["not after start_at"]})
     return {
+        "graph": form.graph,
         "kind": rule[0],
         "rule": rule[1],
         "timezone": form.timezone,
@@ -295,8 +316,10 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
 
 def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
     """The HTTP shape that gives these columns again; the start of every PATCH."""
+    graph = row.get("graph") or None
     return {
-        "agent": agent_id,
+        "agent": None if graph else agent_id,
+        "graph": graph,
         row["kind"]: KINDS[row["kind"]].value(row["rule"]),
         "timezone": row["timezone"],
         "place": row["place"],

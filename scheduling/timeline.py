@@ -16,8 +16,8 @@ from django.db.models import Max
 
 from agents.models import Agent, Event, Node
 from agents.priority import Priority
-from scheduling import durations, planned, queries, timeline_runs, windows
-from scheduling.models import Schedule
+from scheduling import durations, graph_runs, planned, queries, timeline_runs, windows
+from scheduling.models import Graph, Schedule
 from scheduling.planned import Outlook, Planned
 from scheduling.run_state import FINAL, RunState
 from scheduling.timeline_runs import Column, RunItem, Window
@@ -30,6 +30,7 @@ COLUMN: Mapping[Group, Column] = {
     "node": "node_id",
     "priority": "priority",
 }
+LEAST_S = durations.LEAST_S
 NO_TAG, NO_NODE = "untagged", "unplaced"
 LEAST_OF_A_ROW = 400  # a row with fewer runs is a band only if nothing else helps
 MOST_BANDS = 1000
@@ -62,6 +63,7 @@ class Timeline:
         self.kinds = dict(Schedule.objects.values_list("uid", "kind"))
         self.reasons = timeline_runs.waiting_reasons()
         self.expected = durations.expected(now)
+        self.graph_lengths: dict[str, float] = {}
 
     def answer(self) -> dict[str, Any]:
         asked = self.asked
@@ -117,6 +119,7 @@ class Timeline:
             "run": run.uid,
             "occurrence": run.occurrence_key if at else None,
             "schedule": schedule if at else None,
+            "graph_run": queries.graph_run_of(run.occurrence_key),
             "row": self.row_of(agent, run.node_id, run.priority),
             "agent": agent.agent_id,
             "start": run.start,
@@ -155,6 +158,7 @@ class Timeline:
         same = {
             "run": None,
             "schedule": schedule.uid,
+            "graph": schedule.graph or None,
             "agent": agent.agent_id,
             "state": "planned",
             "repeating": schedule.kind != "run_at",
@@ -176,7 +180,17 @@ class Timeline:
             }
 
     def planned_length(self, schedule: Schedule, one: Planned) -> timedelta:
+        if schedule.graph:
+            return timedelta(seconds=self.graph_length_s(schedule.graph))
         return self.length(schedule.agent_id, one.timeout_s or schedule.timeout_s)
+
+    def graph_length_s(self, name: str) -> float:
+        """Of the longest way through the graph."""
+        if name not in self.graph_lengths:
+            found = Graph.objects.filter(name=name).first()
+            took = graph_runs.longest_s(found.spec, self.now) if found else LEAST_S
+            self.graph_lengths[name] = took
+        return self.graph_lengths[name]
 
     # bands
 
@@ -257,7 +271,7 @@ class Timeline:
 
 
 MINUTE = len("2027-01-31T09:00")
-LEAST = timedelta(seconds=durations.LEAST_S)
+LEAST = timedelta(seconds=LEAST_S)
 EMPTY_ROW = {"status": None, "priority": None, "kind": None, "exec_env": None}
 
 

@@ -158,9 +158,9 @@ def test_what_waits_for_another_may_move_along_with_it(make_agent: Any) -> None:
 
 
 def test_a_schedule_without_times_says_so(make_agent: Any) -> None:
-    waits = plan(
-        make_agent("waits"), event={"run": {"agent": "waits", "states": ["succeeded"]}}
-    )
+    make_agent("other")
+    ends = {"run": {"agent": "other", "states": ["succeeded"]}}
+    waits = plan(make_agent("waits"), event=ends)
     with pytest.raises(Refused) as told:
         act("shift", [waits.uid], by_s=60)
     assert "no times to move" in told.value.more["refused"][0]["reason"]
