@@ -71,6 +71,7 @@ class Schedule(models.Model):
     catchup_window_s = models.PositiveIntegerField(default=3600)
     max_runs = models.PositiveIntegerField(null=True, blank=True)
     params = models.JSONField(default=dict)
+    gang = models.PositiveSmallIntegerField(default=0, db_default=0)  # runs at once
     priority = models.PositiveSmallIntegerField(
         null=True, blank=True, choices=PRIORITIES
     )

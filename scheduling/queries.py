@@ -12,7 +12,7 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, hot_reads, lines, live_runs
+from scheduling import crash_loops, gangs, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import HAS_PROGRAM, RunState
 from scheduling.runs import GRAPH_KEY
@@ -132,7 +132,7 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "priority": Priority(row["priority"]).word,
         "node": row["node__name"],
         "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
-        "occurrence": row["occurrence_key"] if scheduled else None,
+        "occurrence": gangs.occurrence_of(row["occurrence_key"]) if scheduled else None,
         "graph_run": graph_run_of(row["occurrence_key"]),
         "parent": row["parent__uid"],
         "gang": row["gang"] or None,

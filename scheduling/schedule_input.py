@@ -33,6 +33,7 @@ MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
 MAX_JITTER_S = 86_400
 MAX_CATCHUP_S = 366 * 86_400
+MAX_GANG = 1_000
 MAX_RUNS = 1_000_000_000
 MAX_ZONE_CHARS = 64
 NOT_OF_GRAPHS = ("cancel_other", "terminate_other")
@@ -154,6 +155,7 @@ class Form(BaseModel):
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     params: Params = {}
+    gang: Annotated[int, Field(ge=2, le=MAX_GANG)] | None = None
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
     place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
     calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None
@@ -257,6 +259,8 @@ def check_what(given: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
     if "concurrency" in given:
         said = "is of agents; a graph says its own in its definition"
         faults.setdefault("concurrency", [said])
+    if "gang" in given:
+        faults.setdefault("gang", ["is of agents; a graph is started once"])
 
 
 def add(faults: dict[str, list[str]], detail: ErrorDetails) -> None:
@@ -308,6 +312,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "catchup_window_s": form.catchup_window,
         "max_runs": form.max_runs,
         "params": form.params,
+        "gang": form.gang or 0,
         "priority": form.priority,
         "concurrency": form.concurrency,
         "enabled": form.enabled,
@@ -333,6 +338,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "catchup_window": row["catchup_window_s"],
         "max_runs": row["max_runs"],
         "params": row["params"],
+        "gang": row.get("gang") or None,
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
         "concurrency": concurrency_words(row),
         "dst": row["dst"] or None,

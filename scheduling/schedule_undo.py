@@ -20,7 +20,7 @@ COLUMNS = (
     *("kind", "rule", "anchor_at", "shift_s", "timezone", "dst", "start_at", "end_at"),
     *("jitter_s", "exdates", "overlap", "missed", "catchup_window_s", "max_runs"),
     *("params", "priority", "concurrency", "timeout_s", "enabled", "ended_at"),
-    *("place", "calendar"),
+    *("place", "calendar", "gang"),
 )
 ROW_COLUMNS = (
     *("due_at", "state", "reason", "moved", "timeout_s", "node_id", "decided_at"),

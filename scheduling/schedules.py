@@ -77,6 +77,7 @@ def create(
         created_by=actor,
     )
     surround(schedule)
+    check_gang(schedule)
     check_it_fires(schedule, now)
     with transaction.atomic():
         schedule.save()
@@ -94,6 +95,13 @@ def _agent(checked: Checked) -> Agent:
         return agent_registry.resolve(checked.agent_id)
     except NotFound as unknown:
         raise Invalid(f"agent: {unknown}", {"agent": [str(unknown)]}) from None
+
+
+def check_gang(schedule: Schedule) -> None:
+    """Raises Invalid for several at once of an agent that there is only one of."""
+    if schedule.gang and schedule.agent.kind == "persistent":
+        said = f"{schedule.agent.agent_id} is persistent; there is only one run of it"
+        raise Invalid(f"gang: {said}", {"gang": [said]})
 
 
 def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -161,6 +169,7 @@ def change(
         was = {name: getattr(row, name) for name in (*TIMING, "enabled")}
         _apply(row, checked, before, actor, now)
         surround(row)
+        check_gang(row)
         changed = {n for n in checked.columns if n in was and was[n] != getattr(row, n)}
         if changed & set(TIMING):
             check_it_fires(row, now)
@@ -196,6 +205,7 @@ SHAPED = (
         "priority",
     ),
     *("concurrency", "enabled", "place", "calendar"),
+    "gang",
 )
 
 

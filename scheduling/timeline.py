@@ -16,7 +16,15 @@ from django.db.models import Max
 
 from agents.models import Agent, Event, Node
 from agents.priority import Priority
-from scheduling import durations, graph_runs, planned, queries, timeline_runs, windows
+from scheduling import (
+    durations,
+    gangs,
+    graph_runs,
+    planned,
+    queries,
+    timeline_runs,
+    windows,
+)
 from scheduling.models import Graph, Schedule
 from scheduling.planned import Outlook, Planned
 from scheduling.run_state import FINAL, RunState
@@ -117,7 +125,7 @@ class Timeline:
         return {
             "id": run.uid,
             "run": run.uid,
-            "occurrence": run.occurrence_key if at else None,
+            "occurrence": gangs.occurrence_of(run.occurrence_key) if at else None,
             "schedule": schedule if at else None,
             "graph_run": queries.graph_run_of(run.occurrence_key),
             "row": self.row_of(agent, run.node_id, run.priority),
