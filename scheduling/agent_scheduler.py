@@ -126,7 +126,9 @@ def seen_now(*, now: datetime, per_class: int) -> Snapshot:
     return seen(config, now=now, per_class=per_class)
 
 
-def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
+def seen(
+    config: SchedulerConfig, *, now: datetime, per_class: int, idle_too: bool = False
+) -> Snapshot:
     """The world as it is, as it looks under this configuration."""
     return read_snapshot(
         now=now,
@@ -137,6 +139,7 @@ def seen(config: SchedulerConfig, *, now: datetime, per_class: int) -> Snapshot:
         per_class=per_class,
         ageing=ageing_of(config),
         strategy=config.placement.strategy,
+        idle_too=idle_too,
     )
 
 

@@ -104,6 +104,11 @@ def look(schedule: Schedule, wish: Wish) -> Found:
     instants, NotAllowedNow for a schedule that has none."""
     if not KINDS[schedule.kind].timed:
         raise NotAllowedNow(f"a schedule by {schedule.kind} has no instants of its own")
+    if schedule.graph:
+        said = f"it starts the graph {schedule.graph}; only agents are backfilled"
+        raise NotAllowedNow(said)
+    if schedule.gang:
+        raise NotAllowedNow("it starts gangs, and only single runs are backfilled")
     if schedule.agent.kind == "persistent":
         raise NotAllowedNow(f"{schedule.agent.agent_id} is persistent; it runs on")
     timetable = timetable_of(schedule)

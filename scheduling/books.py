@@ -31,6 +31,8 @@ def entry(
 ) -> journal.Entry:
     """An event about a schedule or one of its occurrences."""
     data = {"agent": schedule.agent.agent_id, **data}
+    if schedule.graph:
+        data = {"graph": schedule.graph, **data}
     return journal.Entry(kind, f"schedule:{schedule.uid}", actor, now, data)
 
 

@@ -18,7 +18,7 @@ from django.db.models.expressions import RawSQL
 from agents.prepared import Prepared
 from scheduling import window_bars
 from scheduling.batch_sql import database_instant
-from scheduling.models import Occurrence, Run, Schedule
+from scheduling.models import GraphRun, Occurrence, Run, Schedule
 from scheduling.run_state import FINAL
 from scheduling.runs import BACKFILL
 from scheduling.window_bars import Live
@@ -92,9 +92,10 @@ def marks(values: Collection[object]) -> str:
 
 
 def live_runs(schedules: Collection[Schedule]) -> dict[int, list[int]]:
-    """Primary keys of runs that are not over, by schedule. Of a persistent agent every
-    live run counts, whoever asked for it."""
-    wanted = {s.pk for s in schedules}
+    """Primary keys of runs that are not over, by schedule; of graphs' runs for one that
+    starts graphs. Of a persistent agent every live run counts, whoever asked for it."""
+    graphs = {s.pk for s in schedules if s.graph}
+    wanted = {s.pk for s in schedules} - graphs
     of_agent: dict[int, list[int]] = {}
     for schedule in schedules:
         if schedule.agent.kind == "persistent":
@@ -107,6 +108,10 @@ def live_runs(schedules: Collection[Schedule]) -> dict[int, list[int]]:
     for pk, agent, schedule_pk in live.values_list("pk", "agent_id", "schedule_id"):
         for concerned in of_agent.get(agent, [schedule_pk]):
             found.setdefault(concerned, []).append(pk)
+    if graphs:  # those go on until the whole graph has ended
+        going = GraphRun.objects.filter(schedule_id__in=graphs, state="running")
+        for pk, schedule_pk in going.values_list("pk", "schedule_id"):
+            found.setdefault(schedule_pk, []).append(pk)
     return found
 
 

@@ -7,6 +7,7 @@ so a pass that was overtaken leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +15,9 @@ from django.db import IntegrityError, connection
 
 from agents import journal
 from agents.errors import ChangedMeanwhile, NotAllowedNow
-from scheduling import batch_sql, books, runs
+from scheduling import batch_sql, books, gangs, graph_schedules, runs
 from scheduling.firing_turn import Turn
-from scheduling.models import Occurrence, Run, Schedule
+from scheduling.models import Occurrence, Run, Schedule, new_uid
 from scheduling.runs import Wanted
 
 ACTOR = "scheduler"
@@ -106,8 +107,21 @@ def save_rows(rows: Sequence[Occurrence]) -> None:
 
 def queue(rows: Sequence[Occurrence], now: datetime) -> None:
     """Nobody is woken: the step that fires plans next."""
-    if rows:
-        runs.queue_many([wanted(row) for row in rows], now=now, wake=False)
+    plain = [row for row in rows if not row.schedule.graph]
+    if plain:
+        runs.queue_many([w for r in plain for w in members(r)], now=now, wake=False)
+    if len(plain) < len(rows):
+        graph_schedules.start([row for row in rows if row.schedule.graph], now)
+
+
+def members(row: Occurrence) -> list[Wanted]:
+    """The run of an instant, or all of its gang, each under a key of its own."""
+    one, size = wanted(row), row.schedule.gang
+    if not size:
+        return [one]
+    first = replace(one, gang=new_uid(), gang_size=size)
+    keys = [gangs.key_of(one.occurrence_key, n) for n in range(1, size + 1)]
+    return [replace(first, occurrence_key=key) for key in keys]
 
 
 def wanted(row: Occurrence) -> Wanted:

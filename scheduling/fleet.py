@@ -190,7 +190,8 @@ def _plan_schedules(
 def _existing(agents: Iterable[Agent]) -> dict[str, list[Schedule]]:
     """Each agent's schedules, live ones first; each is matched at most once."""
     rows: dict[str, list[Schedule]] = {}
-    found = Schedule.objects.filter(agent__in=list(agents)).select_related("agent")
+    own = Schedule.objects.filter(agent__in=list(agents), graph="")
+    found = own.select_related("agent")
     for row in sorted(found, key=lambda r: (r.ended_at is not None, r.pk)):
         rows.setdefault(row.agent.agent_id, []).append(row)
     return rows

@@ -11,6 +11,7 @@ from typing import Any
 
 from scheduling.queue_marks import GROUPED
 
+MEMBER = "#"  # in an occurrence key, before the number of a member
 MARK = "&"  # in the name of a queue class, before the size of its gangs
 
 
@@ -22,6 +23,16 @@ def mark(size: int) -> str:
 def size_of(queue_class: str) -> int:
     """How many members gangs of the class have at most; 0: its runs are alone."""
     return int(queue_class.partition(MARK)[2].partition(GROUPED)[0] or 0)
+
+
+def key_of(occurrence_key: str, number: int) -> str:
+    """The key of one member of an occurrence's gang; the first has the plain one."""
+    return occurrence_key if number == 1 else f"{occurrence_key}{MEMBER}{number}"
+
+
+def occurrence_of(key: str) -> str:
+    """The occurrence that a run, or a member of a gang, is for."""
+    return key.partition(MEMBER)[0]
 
 
 def whole(

@@ -36,6 +36,13 @@ class GraphRun(models.Model):
     version = models.PositiveIntegerField()
     spec = models.JSONField()
     params = models.JSONField(default=dict)
+    schedule = models.ForeignKey(
+        "scheduling.Schedule", models.SET_NULL, null=True, related_name="graph_runs"
+    )
+    occurrence = models.OneToOneField(  # an instant starts its graph at most once
+        "scheduling.Occurrence", models.SET_NULL, null=True, related_name="graph_run"
+    )
+    priority = models.PositiveSmallIntegerField(null=True)  # None: each agent's own
     state = models.CharField(
         max_length=10,
         default="running",

@@ -25,7 +25,14 @@ from agents.quantities import shown
 from scheduling import durations, runs
 from scheduling.graph_input import NotThere, graph_of, references, resolved
 from scheduling.graphs import check_agents
-from scheduling.models import Graph, GraphNode, GraphRun, Run, new_uid
+from scheduling.models import (
+    Graph,
+    GraphNode,
+    GraphRun,
+    Occurrence,
+    Run,
+    new_uid,
+)
 from scheduling.planner import dependencies
 from scheduling.planner.dependencies import FAILED, SKIPPED, STARTED, WAITING
 from scheduling.run_state import FINAL, RunState
@@ -59,10 +66,16 @@ def node_of(key: str) -> tuple[str, str]:
 
 @transaction.atomic
 def start(
-    graph: Graph, *, params: Mapping[str, Any], actor: str, now: datetime
+    graph: Graph,
+    *,
+    params: Mapping[str, Any],
+    actor: str,
+    now: datetime,
+    occurrence: Occurrence | None = None,
 ) -> GraphRun:
-    """Run the graph as it is defined now. Raises Invalid when one of its agents is
-    gone."""
+    """Run the graph as it is defined now, by hand or for an instant of a schedule.
+    Raises Invalid when one of its agents is gone."""
+    schedule = occurrence.schedule if occurrence else None
     check_agents(graph.spec)
     row = GraphRun.objects.create(
         uid=new_uid(),
@@ -71,6 +84,9 @@ def start(
         version=graph.version,
         spec=graph.spec,
         params={**graph.spec["params"], **params},
+        schedule=schedule,
+        occurrence=occurrence,
+        priority=schedule.priority if schedule else None,
         started_by=actor,
         started_at=now,
     )
@@ -263,6 +279,7 @@ class Turn:
             due_at=self.now,
             occurrence_key=key_of(self.row.uid, name),
             params=params,
+            priority=self.row.priority,
             timeout_s=spec["timeout"],
             root_uid=self.row.uid,
             retry_of_id=before.pk if before else None,
@@ -343,6 +360,12 @@ def seconds_of(spec: Mapping[str, Any], now: datetime) -> dict[str, float]:
         node["name"]: took.get(known.get(node["agent"], 0), usual)
         for node in spec["nodes"]
     }
+
+
+def longest_s(spec: Mapping[str, Any], now: datetime) -> float:
+    """How long the longest way through the graph will probably take."""
+    ways = dependencies.lengths(graph_of(spec), seconds_of(spec, now))
+    return max(ways.values())
 
 
 def retries_of(run: Run, own: Mapping[str, Any]) -> Mapping[str, Any]:

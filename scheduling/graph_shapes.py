@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agents.http import iso
-from scheduling import graphs
+from scheduling import books, graphs
 from scheduling.graph_input import graph_of
 from scheduling.graph_runs import seconds_of
 from scheduling.models import Graph, GraphNode, GraphRun, Run
@@ -44,12 +44,21 @@ def summary(row: GraphRun, counts: Mapping[str, int]) -> dict[str, Any]:
         "reason": row.reason,
         "attempt": row.attempt,
         "params": row.params,
+        "schedule": row.schedule.uid if row.schedule else None,
+        "occurrence": occurrence_of(row),
         "started_by": row.started_by,
         "started_at": iso(row.started_at),
         "ended_at": iso(row.ended_at),
         "cancelled_at": iso(row.cancelled_at),
         "counts": {state: counts.get(state, 0) for state in dependencies.STATES},
     }
+
+
+def occurrence_of(row: GraphRun) -> str | None:
+    """The instant it was started for, by its id."""
+    if row.schedule is None or row.occurrence is None:
+        return None
+    return books.occurrence_id(row.schedule, row.occurrence.key)
 
 
 def counts_of(rows: list[GraphRun]) -> dict[int, dict[str, int]]:

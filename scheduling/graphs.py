@@ -9,11 +9,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from agents import journal
-from agents.errors import AlreadyExists, Invalid, NotFound
+from agents.errors import AlreadyExists, Invalid, NotAllowedNow, NotFound
 from agents.models import Agent
 from agents.quantities import shown
-from scheduling.graph_input import parse_graph
-from scheduling.models import Graph
+from scheduling.graph_input import graph_of, parse_graph
+from scheduling.models import Graph, Schedule
+from scheduling.planner import dependencies
 
 
 def find(name: str) -> Graph:
@@ -55,14 +56,19 @@ def change(name: str, raw: Any, *, actor: str, now: datetime) -> Graph:
             row.spec, row.version = spec, row.version + 1
             row.changed_at, row.changed_by = now, actor
             row.save()
+            lead = Agent.objects.get(agent_id=lead_of(spec))
+            Schedule.objects.filter(graph=name, ended_at=None).update(agent=lead)
             _tell("graph.changed", row, actor, now)
     return row
 
 
 def delete(name: str, *, actor: str, now: datetime) -> None:
-    """Its runs stay, and those that go on go on. Raises NotFound."""
+    """Its runs stay, and those that go on go on. Raises NotFound, and NotAllowedNow
+    while a schedule starts it."""
     row = find(name)
     with transaction.atomic():
+        if Schedule.objects.filter(graph=name, ended_at=None).exists():
+            raise NotAllowedNow("a schedule starts it; end that first")
         _tell("graph.deleted", row, actor, now)
         row.delete()
 
@@ -70,6 +76,13 @@ def delete(name: str, *, actor: str, now: datetime) -> None:
 def as_written(row: Graph) -> dict[str, Any]:
     """The HTTP shape that gives this graph again."""
     return {"name": row.name, **row.spec}
+
+
+def lead_of(spec: Mapping[str, Any]) -> str:
+    """The agent of the node that comes first."""
+    first = dependencies.in_order(graph_of(spec))[0]
+    agents = {node["name"]: node["agent"] for node in spec["nodes"]}
+    return str(agents[first])
 
 
 def check_agents(spec: Mapping[str, Any]) -> None:

@@ -40,7 +40,8 @@ def new_uid() -> str:
 
 
 class Schedule(models.Model):
-    """When an agent runs. Only scheduling.schedules writes it.
+    """When an agent runs, or a graph: `agent` is then that of its first node, see
+    scheduling.graph_schedules. Only scheduling.schedules writes it.
 
     `rule` is the text of the trigger as its kind keeps it, see scheduling.kinds: a
     cron expression, seconds for an interval. Every change raises `version`.
@@ -48,6 +49,7 @@ class Schedule(models.Model):
 
     uid = models.CharField(max_length=32, unique=True, default=new_uid)
     agent = models.ForeignKey(Agent, models.PROTECT, related_name="schedules")
+    graph = models.CharField(max_length=64, blank=True, default="", db_default="")
     version = models.PositiveIntegerField(default=1)
     kind = models.CharField(max_length=10, choices=[(k, k) for k in RULE_KINDS])
     rule = models.CharField(max_length=4000)
@@ -71,6 +73,7 @@ class Schedule(models.Model):
     catchup_window_s = models.PositiveIntegerField(default=3600)
     max_runs = models.PositiveIntegerField(null=True, blank=True)
     params = models.JSONField(default=dict)
+    gang = models.PositiveSmallIntegerField(default=0, db_default=0)  # runs at once
     priority = models.PositiveSmallIntegerField(
         null=True, blank=True, choices=PRIORITIES
     )

@@ -13,7 +13,9 @@ from agents.models import Node
 
 Scope = Literal["this", "following", "all"]
 SCOPES = ("this", "following", "all")
-KEYS = ("start", "end", "node", "scope", "base_version", "dry_run")
+Downstream = Literal["keep", "shift"]
+DOWNSTREAM = ("keep", "shift")  # what becomes of agents that depend on the moved one
+KEYS = ("start", "end", "node", "scope", "base_version", "dry_run", "downstream")
 MOST_IN_BULK = 1_000
 FARTHEST_S = 366 * 86_400
 LONGEST_ID = 130  # a schedule's uid, "@" and a key
@@ -28,6 +30,7 @@ class Wish:
     scope: Scope = "this"
     base_version: int | None = None
     dry_run: bool = False
+    downstream: Downstream = "keep"
 
 
 def parse_wish(raw: object) -> Wish:
@@ -41,6 +44,9 @@ def parse_wish(raw: object) -> Wish:
     scope = given.get("scope", "this")
     if scope not in SCOPES:
         raise wrong("scope", f"expected one of {', '.join(SCOPES)}")
+    downstream = given.get("downstream", "keep")
+    if downstream not in DOWNSTREAM:
+        raise wrong("downstream", f"expected one of {', '.join(DOWNSTREAM)}")
     node = _node(given.get("node"))
     if node is not None and scope != "this":
         raise wrong("node", "only one occurrence can be put on a node, not a series")
@@ -52,6 +58,7 @@ def parse_wish(raw: object) -> Wish:
         scope=cast(Scope, scope),
         base_version=_version(given.get("base_version")),
         dry_run=_flag(given, "dry_run"),
+        downstream=cast(Downstream, downstream),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from agents.errors import Refused
 from scheduling import frames
 from scheduling.kinds import KINDS
 from scheduling.models import Schedule
@@ -44,6 +45,10 @@ class Plan:
 
 def plan_move(target: Target, wish: Wish, now: datetime) -> Plan:
     schedule = target.schedule
+    if schedule.graph and (wish.end or wish.node):
+        said = "a graph runs where and as long as its nodes do"
+        field = "end" if wish.end else "node"
+        raise Refused(f"{field}: {said}", {field: [said]})
     scope: Scope = "this" if target.is_one_off else wish.scope
     plan = Plan(target, wish, scope, step_of(target, wish))
     plan.rule_before = plan.rule_after = rule_text(schedule.kind, schedule.rule)

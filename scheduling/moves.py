@@ -8,20 +8,23 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
-from agents.errors import Forbidden, Refused
+from agents.errors import Forbidden, KosError, Refused
 from agents.http import iso
-from scheduling import feasibility, run_ends, schedules
+from scheduling import downstream, feasibility, run_ends, schedule_undo, schedules
+from scheduling.downstream import Downstream
 from scheduling.feasibility import Verdict
 from scheduling.move_input import Wish
 from scheduling.move_order import check_order
 from scheduling.move_plans import Plan, plan_move
 from scheduling.move_targets import Target, find_target
 from scheduling.move_writes import apply_plan
+from scheduling.timetables import timetable_of
 
 FARTHEST = timedelta(days=366)  # a drag further than this is a slip of the hand
 
@@ -48,10 +51,68 @@ def move(
     check_order(target, wish.start, now)
     plan = plan_move(target, wish, now)
     verdict = verdict_of(target, wish, now)
-    token = None
-    if not wish.dry_run:
-        token = apply_plan(plan, actor=actor, now=now)
-    return answer(plan, verdict, token)
+    behind = downstream.of(plan, now)
+    stays = wish.start == target.due_at.replace(microsecond=0)
+    if wish.downstream == "shift" and behind.movable and not stays:
+        token = _with_those_behind(plan, behind, actor=actor, now=now)
+    else:
+        token = None if wish.dry_run else apply_plan(plan, actor=actor, now=now)
+    return answer(plan, verdict, token) | {
+        "downstream": behind.rows,
+        "downstream_mode": wish.downstream,
+        "downstream_refused": behind.refused,
+    }
+
+
+class _NotKept(Exception):
+    """Undoes what was done: a dry run, or one that could not be."""
+
+
+def _with_those_behind(
+    plan: Plan, behind: Downstream, *, actor: str, now: datetime
+) -> str | None:
+    """The move, and by as much those that depend on it: all or none, one token. Raises
+    Refused; a dry run notes who cannot go, and leaves nothing."""
+    if behind.more:
+        raise Refused(f"more than {downstream.MOST} depend on it; shift them in bulk")
+    dry_run, token = plan.wish.dry_run, None
+    try:
+        with transaction.atomic():
+            tokens = [apply_plan(plan, actor=actor, now=now)]
+            tokens += _shift_along(plan, behind, actor, now)
+            if dry_run or behind.refused:
+                raise _NotKept
+            what = f"move of {plan.target.schedule} and what depends on it"
+            token = schedule_undo.together(what, tokens, actor=actor, now=now)
+    except _NotKept:
+        plan.made = None
+    if behind.refused and not dry_run:
+        raise downstream.refusal(behind)
+    return token
+
+
+def _shift_along(
+    plan: Plan, behind: Downstream, actor: str, now: datetime
+) -> Iterator[str]:
+    """Move each, the earliest first, so that who goes before others makes way."""
+    by = plan.wish.start - plan.target.due_at.replace(microsecond=0)
+    for row in sorted(behind.movable, key=lambda one: str(one["due_at"])):
+        try:
+            with transaction.atomic():
+                target = find_target(row["occurrence"], now)
+                begin = target.due_at if plan.scope == "this" else target.nominal_at
+                wish = Wish(start=begin + by, scope=plan.scope)
+                check_time(wish, now)
+                check_order(target, wish.start, now)
+                own = plan_move(target, wish, now)
+                token = apply_plan(own, actor=actor, now=now)
+        except KosError as refused:
+            behind.refused.append(downstream.refuse(row, refused))
+            continue
+        plan.changed_count += own.changed_count
+        zone = timetable_of(target.schedule).zone
+        downstream.shifted(row, wish.start, by, zone)
+        yield token
 
 
 def check_time(wish: Wish, now: datetime) -> None:
@@ -100,7 +161,7 @@ def shift_many(
 
     Raises what `move` raises, for the first that cannot go.
     """
-    tokens = []
+    tokens: list[str] = []
     with transaction.atomic():
         for occurrence_id in ids:
             target = find_target(occurrence_id, now)

@@ -28,7 +28,17 @@ ALIVE = Q(
     ended_at=None, enabled=True, agent__enabled=True, agent__retired_at=None
 )  # schedules that fire
 COLUMNS = (
-    *("id", "uid", "agent_id", "version", "kind", "rule", "anchor_at", "shift_s"),
+    *(
+        "id",
+        "uid",
+        "agent_id",
+        "graph",
+        "version",
+        "kind",
+        "rule",
+        "anchor_at",
+        "shift_s",
+    ),
     *("timezone", "dst", "start_at", "end_at", "jitter_s", "exdates", "max_runs"),
     *("place", "calendar", "calendars_stamp"),
     *("fired_count", "cursor_at", "paused_at", "paused_until", "priority", "timeout_s"),

@@ -12,9 +12,10 @@ from django.db.models import Min, OuterRef, Subquery
 from agents.http import iso
 from agents.models import Agent
 from agents.priority import Priority
-from scheduling import crash_loops, deadline_views, hot_reads, lines, live_runs
+from scheduling import crash_loops, deadline_views, gangs, hot_reads, lines, live_runs
 from scheduling.models import Run, Schedule
 from scheduling.run_state import HAS_PROGRAM, RunState
+from scheduling.runs import GRAPH_KEY
 
 S = RunState
 FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.LOST})
@@ -132,7 +133,8 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "priority": Priority(row["priority"]).word,
         "node": row["node__name"],
         "schedule": row["occurrence_key"].partition("@")[0] if scheduled else None,
-        "occurrence": row["occurrence_key"] if scheduled else None,
+        "occurrence": gangs.occurrence_of(row["occurrence_key"]) if scheduled else None,
+        "graph_run": graph_run_of(row["occurrence_key"]),
         "parent": row["parent__uid"],
         "gang": row["gang"] or None,
         **deadline_views.of_row(row),
@@ -140,6 +142,13 @@ def run_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "version": row["version__number"],
         "held": row["state"] == S.QUEUED and lines.is_held(row["queue_class"]),
     }
+
+
+def graph_run_of(occurrence_key: str) -> str | None:
+    """The graph's run whose node a run is."""
+    if not occurrence_key.startswith(GRAPH_KEY):
+        return None
+    return occurrence_key.removeprefix(GRAPH_KEY).partition("/")[0]
 
 
 def _ready_by_running(row: Mapping[str, Any]) -> datetime | None:

@@ -9,6 +9,7 @@ import orjson
 from agents.config_sections import Artefacts
 from agents.http import iso
 from scheduling import artefacts
+from scheduling.gangs import occurrence_of
 from scheduling.models import Run
 
 MOST_ARTEFACTS = 100  # named in a message; all of them stand at runs/{uid}/artefacts/
@@ -41,7 +42,9 @@ def data_of(run: Run, limits: Artefacts) -> dict[str, Any]:
         **{name: iso(getattr(run, name)) for name in INSTANTS},
         "agent": run.agent.agent_id,
         "version": run.version.number,
-        "occurrence": run.occurrence_key if "@" in run.occurrence_key else None,
+        "occurrence": occurrence_of(run.occurrence_key)
+        if "@" in run.occurrence_key
+        else None,
         "artefacts": some,
         "artefacts_cut": cut,
     }

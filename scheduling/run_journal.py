@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents import journal
 from agents.priority import Priority
+from scheduling import gangs
 from scheduling.batch_sql import iso
 from scheduling.models import Run
 
@@ -54,4 +55,4 @@ def occurrence_of(key: str) -> dict[str, str | None]:
     schedule, _, at = key.partition("@")
     if not at:
         return {"occurrence": None, "schedule": None}
-    return {"occurrence": key, "schedule": schedule}
+    return {"occurrence": gangs.occurrence_of(key), "schedule": schedule}

@@ -41,8 +41,10 @@ MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
 MAX_JITTER_S = 86_400
 MAX_CATCHUP_S = 366 * 86_400
+MAX_GANG = 1_000
 MAX_RUNS = 1_000_000_000
 MAX_ZONE_CHARS = 64
+NOT_OF_GRAPHS = ("cancel_other", "terminate_other")
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -140,7 +142,8 @@ class Form(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    agent: Annotated[str, Field(min_length=1, max_length=64)]
+    agent: Annotated[str, Field(min_length=1, max_length=64)] = ""
+    graph: Annotated[str, Field(min_length=1, max_length=64)] = ""
     timezone: Annotated[str, BeforeValidator(_zone)]
     start_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
     end_at: Annotated[datetime, BeforeValidator(_instant)] | None = None
@@ -160,6 +163,7 @@ class Form(BaseModel):
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     params: Params = {}
+    gang: Annotated[int, Field(ge=2, le=MAX_GANG)] | None = None
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
     place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
     calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None
@@ -179,7 +183,7 @@ KEYS = ("agent", *KINDS, *Form.model_fields, *NOT_BUILT)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    agent_id: str
+    agent_id: str  # "" for a graph's
     columns: dict[str, Any]  # of Schedule; what concerns its rule and policies
 
 
@@ -246,9 +250,29 @@ def unfit(given: Mapping[str, Any]) -> dict[str, list[str]]:
             faults[extra] = [f"give exactly one of {', '.join(KINDS)}"]
     if not named and not faults.keys() & set(NOT_BUILT):
         faults["cron"] = [f"give exactly one of {', '.join(KINDS)}"]
-    if isinstance(given.get("agent"), str) and (said := unreadable(given["agent"])):
-        faults["agent"] = [said]
+    for key in ("agent", "graph"):
+        if isinstance(given.get(key), str) and (said := unreadable(given[key])):
+            faults[key] = [said]
+    check_what(given, faults)
     return faults
+
+
+def check_what(given: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
+    """A schedule runs an agent or a graph; a graph's takes fewer keys."""
+    if "graph" not in given:
+        if "agent" not in given:
+            faults.setdefault("agent", ["is required"])
+        return
+    if "agent" in given:
+        faults.setdefault("graph", ["give an agent or a graph, not both"])
+    if given.get("overlap") in NOT_OF_GRAPHS:
+        said = "a graph is never cut short for the next; expected skip, buffer_one, "
+        faults.setdefault("overlap", [f"{said}buffer_all, allow_all"])
+    if "concurrency" in given:
+        said = "is of agents; a graph says its own in its definition"
+        faults.setdefault("concurrency", [said])
+    if "gang" in given:
+        faults.setdefault("gang", ["is of agents; a graph is started once"])
 
 
 def add(faults: dict[str, list[str]], detail: ErrorDetails) -> None:
@@ -286,6 +310,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
     if form.finish_by and (said := misfit(None, form.start_by, form.finish_by)):
         raise Invalid(f"finish_by: {said}", {"finish_by": [said]})
     return {
+        "graph": form.graph,
         "kind": rule[0],
         "rule": rule[1],
         "timezone": form.timezone,
@@ -301,6 +326,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "catchup_window_s": form.catchup_window,
         "max_runs": form.max_runs,
         "params": form.params,
+        "gang": form.gang or 0,
         "priority": form.priority,
         "concurrency": form.concurrency,
         "deadlines": deadlines_spec(form),
@@ -310,8 +336,10 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
 
 def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
     """The HTTP shape that gives these columns again; the start of every PATCH."""
+    graph = row.get("graph") or None
     return {
-        "agent": agent_id,
+        "agent": None if graph else agent_id,
+        "graph": graph,
         row["kind"]: KINDS[row["kind"]].value(row["rule"]),
         "timezone": row["timezone"],
         "place": row["place"],
@@ -325,6 +353,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "catchup_window": row["catchup_window_s"],
         "max_runs": row["max_runs"],
         "params": row["params"],
+        "gang": row.get("gang") or None,
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,
         "concurrency": concurrency_words(row),
         **deadlines_words(row["deadlines"]),

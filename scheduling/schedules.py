@@ -20,7 +20,7 @@ from agents import agent_registry, journal, redis
 from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.http import iso
 from agents.models import Agent, Event
-from scheduling import books, event_checks, event_watchers
+from scheduling import books, event_checks, event_watchers, graph_schedules
 from scheduling.kinds import KINDS
 from scheduling.models import Occurrence, Schedule
 from scheduling.schedule_input import Checked, parse_schedule, shape_of
@@ -69,7 +69,7 @@ def create(
         raw = {**raw, "agent": agent.agent_id}
     checked = parse_schedule(raw, default_zone=settings.TIME_ZONE)
     schedule = Schedule(
-        agent=agent or _agent(checked.agent_id),
+        agent=agent or _agent(checked),
         **checked.columns,
         anchor_at=anchor_of(checked.columns, now),
         cursor_at=now,
@@ -77,6 +77,7 @@ def create(
         created_by=actor,
     )
     surround(schedule)
+    check_gang(schedule)
     check_it_fires(schedule, now)
     with transaction.atomic():
         schedule.save()
@@ -86,11 +87,21 @@ def create(
     return schedule
 
 
-def _agent(agent_id: str) -> Agent:
+def _agent(checked: Checked) -> Agent:
+    """Who runs; of a graph the agent that its first node runs."""
+    if graph := checked.columns["graph"]:
+        return graph_schedules.lead(graph)
     try:
-        return agent_registry.resolve(agent_id)
+        return agent_registry.resolve(checked.agent_id)
     except NotFound as unknown:
         raise Invalid(f"agent: {unknown}", {"agent": [str(unknown)]}) from None
+
+
+def check_gang(schedule: Schedule) -> None:
+    """Raises Invalid for several at once of an agent that there is only one of."""
+    if schedule.gang and schedule.agent.kind == "persistent":
+        said = f"{schedule.agent.agent_id} is persistent; there is only one run of it"
+        raise Invalid(f"gang: {said}", {"gang": [said]})
 
 
 def anchor_of(columns: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -158,6 +169,7 @@ def change(
         was = {name: getattr(row, name) for name in (*TIMING, "enabled")}
         _apply(row, checked, before, actor, now)
         surround(row)
+        check_gang(row)
         changed = {n for n in checked.columns if n in was and was[n] != getattr(row, n)}
         if changed & set(TIMING):
             check_it_fires(row, now)
@@ -170,18 +182,21 @@ def change(
 def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:
     """The present shape with the given keys laid over it, checked as a whole."""
     shape = shape_of({c: getattr(row, c) for c in SHAPED}, row.agent.agent_id)
-    if "agent" in raw and raw["agent"] != row.agent.agent_id:
+    if "agent" in raw and raw["agent"] != shape["agent"]:
         said = "a schedule keeps its agent; make another schedule"
         raise Invalid(f"agent: {said}", {"agent": [said]})
+    if raw.get("graph", row.graph or None) != (row.graph or None):
+        said = "a schedule keeps its graph; make another schedule"
+        raise Invalid(f"graph: {said}", {"graph": [said]})
     if any(raw.get(name) is not None for name in KINDS):
         shape.pop(row.kind)
     return parse_schedule({**shape, **raw}, default_zone=settings.TIME_ZONE)
 
 
 SHAPED = (
-    *("kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s", "exdates"),
-    *("overlap", "missed", "catchup_window_s", "max_runs", "params", "priority"),
-    *("concurrency", "deadlines", "enabled", "place", "calendar"),
+    *("graph", "kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s"),
+    *("exdates", "overlap", "missed", "catchup_window_s", "max_runs", "params"),
+    *("priority", "concurrency", "deadlines", "enabled", "place", "calendar", "gang"),
 )
 
 
@@ -242,8 +257,9 @@ def _end(row: Schedule, before: Undoable, *, actor: str, now: datetime) -> None:
 
 
 def end_all(agent: Agent, *, actor: str, now: datetime) -> None:
-    """End every schedule of an agent that is being retired, in its transaction."""
-    for schedule in Schedule.objects.filter(agent=agent, ended_at=None):
+    """End every schedule of an agent that is being retired, in its transaction. What
+    starts a graph stays, and tells at each instant that the graph cannot run."""
+    for schedule in Schedule.objects.filter(agent=agent, graph="", ended_at=None):
         end(schedule, actor=actor, now=now)
 
 

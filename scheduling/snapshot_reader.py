@@ -67,13 +67,15 @@ def read_snapshot(
     per_class: int,
     ageing: Ageing = NO_AGEING,
     strategy: str = "spread",
+    idle_too: bool = False,
 ) -> Snapshot:
-    """`per_class`: how many runs of each class a plan may admit."""
+    """`per_class`: how many runs of each class a plan may admit. `idle_too`: nodes and
+    what they hold are told even where nothing waits."""
     bars = window_bars.bars(now)
     found = _waiting(now, mode, per_class, bars)
     barred = _held_back(now, mode, bars)
     rests = suspended_runs.waiting(now)
-    if not (found or rests or barred):  # nothing to decide: who holds what is no matter
+    if not (found or rests or barred or idle_too):  # nothing to decide
         return Snapshot({}, (), (), (), slots, mode, now=now, ageing=ageing)
     waiting = (*(c for c, _ in found), *rests)
     most_urgent = max((c.priority for c in waiting), default=0)

@@ -19,13 +19,15 @@ from agents.priority import Priority
 from scheduling import (
     deadline_views,
     durations,
+    gangs,
+    graph_runs,
     hot_reads,
     planned,
     queries,
     timeline_runs,
     windows,
 )
-from scheduling.models import Schedule
+from scheduling.models import Graph, Schedule
 from scheduling.planned import Outlook, Planned
 from scheduling.run_ends import STARTED
 from scheduling.run_state import FINAL, RunState
@@ -39,6 +41,7 @@ COLUMN: Mapping[Group, Column] = {
     "node": "node_id",
     "priority": "priority",
 }
+LEAST_S = durations.LEAST_S
 NO_TAG, NO_NODE = "untagged", "unplaced"
 LEAST_OF_A_ROW = 400  # a row with fewer runs is a band only if nothing else helps
 MOST_BANDS = 1000
@@ -71,6 +74,7 @@ class Timeline:
         self.kinds = dict(Schedule.objects.values_list("uid", "kind"))
         self.reasons = timeline_runs.waiting_reasons()
         self.expected = durations.expected(now)
+        self.graph_lengths: dict[str, float] = {}
 
     def answer(self) -> dict[str, Any]:
         asked = self.asked
@@ -124,8 +128,9 @@ class Timeline:
         return {
             "id": run.uid,
             "run": run.uid,
-            "occurrence": run.occurrence_key if at else None,
+            "occurrence": gangs.occurrence_of(run.occurrence_key) if at else None,
             "schedule": schedule if at else None,
+            "graph_run": queries.graph_run_of(run.occurrence_key),
             "row": self.row_of(agent, run.node_id, run.priority),
             "agent": agent.agent_id,
             "start": run.start,
@@ -166,6 +171,7 @@ class Timeline:
         same = {
             "run": None,
             "schedule": schedule.uid,
+            "graph": schedule.graph or None,
             "agent": agent.agent_id,
             "state": "planned",
             "repeating": schedule.kind != "run_at",
@@ -192,7 +198,17 @@ class Timeline:
             }
 
     def planned_length(self, schedule: Schedule, one: Planned) -> timedelta:
+        if schedule.graph:
+            return timedelta(seconds=self.graph_length_s(schedule.graph))
         return self.length(schedule.agent_id, one.timeout_s or schedule.timeout_s)
+
+    def graph_length_s(self, name: str) -> float:
+        """Of the longest way through the graph."""
+        if name not in self.graph_lengths:
+            found = Graph.objects.filter(name=name).first()
+            took = graph_runs.longest_s(found.spec, self.now) if found else LEAST_S
+            self.graph_lengths[name] = took
+        return self.graph_lengths[name]
 
     # bands
 
@@ -274,7 +290,7 @@ class Timeline:
 
 UNBOUND = {"deadline": None}
 MINUTE = len("2027-01-31T09:00")
-LEAST = timedelta(seconds=durations.LEAST_S)
+LEAST = timedelta(seconds=LEAST_S)
 EMPTY_ROW = {"status": None, "priority": None, "kind": None, "exec_env": None}
 
 

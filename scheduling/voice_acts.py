@@ -187,7 +187,9 @@ def _next_runs(agent_id: str, now: datetime) -> list[tuple[datetime, Schedule]]:
 
 
 def _schedules(agent_id: str) -> list[Schedule]:
-    live = Schedule.objects.filter(agent__agent_id=agent_id, ended_at__isnull=True)
+    live = Schedule.objects.filter(
+        agent__agent_id=agent_id, graph="", ended_at__isnull=True
+    )
     return list(live.select_related("agent").order_by("pk"))
 
 

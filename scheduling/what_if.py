@@ -16,12 +16,12 @@ from agents import live_config
 from agents.config_keys import ConfigError, SchedulerConfig
 from agents.http import wrong
 from agents.quantities import QuantityError, parse_cpu, parse_memory, shown
-from scheduling import agent_scheduler
+from scheduling import agent_scheduler, what_if_ahead
 from scheduling.models import Run
 from scheduling.planner.admission import Admit, Decision, Preempt, Thaw
 from scheduling.planner.snapshot import NodeView, QueueClass, Snapshot
 
-FIELDS = ("config", "nodes")
+FIELDS = ("config", "nodes", "schedules", "hours")
 KEYS = (
     *("max_concurrent_agents", "scheduler_mode", "allow_agent_preemption"),
     *("max_memory_usage", "placement.strategy", "placement.backfill"),
@@ -54,13 +54,19 @@ def answer(body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Raises Invalid naming the field at fault."""
     config = live_config.current()
     changed = _config(config, body.get("config", {}))
-    before = agent_scheduler.seen(config, now=now, per_class=PER_CLASS)
-    after = agent_scheduler.seen(changed, now=now, per_class=PER_CLASS)
+    whole: dict[str, Any] = {"now": now, "per_class": PER_CLASS, "idle_too": True}
+    before = agent_scheduler.seen(config, **whole)
+    after = agent_scheduler.seen(changed, **whole)
     after = _with_nodes(after, body.get("nodes", []), changed)
     was, would = _fates(before, config, now), _fates(after, changed, now)
     differ = [pk for pk, fate in would.items() if was.get(pk) not in (None, fate)]
     names = _names(differ[:MOST_CHANGES])
+    length = what_if_ahead.hours_in(body.get("hours"))
+    ahead = {}
+    if (given := body.get("schedules")) is not None:
+        ahead["ahead"] = what_if_ahead.answer(given, length, before, after, now)
     return {
+        **ahead,
         "before": _counted(was),
         "after": _counted(would),
         "looked_at": len(would),

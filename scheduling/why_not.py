@@ -9,7 +9,7 @@ from typing import Any
 from agents.errors import NotFound
 from agents.http import iso
 from scheduling import schedules
-from scheduling.models import Gap, Occurrence, Run, Schedule
+from scheduling.models import Gap, GraphRun, Occurrence, Run, Schedule
 from scheduling.timetables import timetable_of
 from scheduling.triggers.base import TICK, instant_of
 from scheduling.why import Told, answer, blocker, why
@@ -72,6 +72,10 @@ def why_not(occurrence_id: str, *, now: datetime) -> Told:
 def _ran(row: Occurrence, now: datetime) -> Told:
     runs = Run.objects.select_related("agent", "version", "node")
     last = runs.filter(occurrence=row).order_by("-id").first()
+    if last is None and (graph := GraphRun.objects.filter(occurrence=row).first()):
+        said = f"the graph {graph.name} was started; it is {graph.state}"
+        reason = f"{said}: {graph.reason}" if graph.reason else said
+        return answer("run", "graph", reason, run=None) | {"graph_run": graph.uid}
     if last is None:
         return answer("run", "run", "it ran; its run is kept no more", run=None)
     return {**why(last, now=now), "run": last.uid}

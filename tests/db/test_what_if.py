@@ -110,7 +110,7 @@ def test_nothing_changes_by_asking(make_agent, ask) -> None:
         ({"nodes": [{"name": "n1", "remove": False}]}, "nodes"),
         ({"nodes": [{"name": "n1", "remove": True, "cpu": 1}]}, "nodes"),
         ({"nodes": [{"name": "n1", "gpu": 1}]}, "nodes"),
-        ({"schedules": []}, "schedules"),
+        ({"calendars": []}, "calendars"),
     ],
 )
 def test_what_is_wrong_is_named(ask, body, field) -> None:
