@@ -19,6 +19,7 @@ from scheduling import (
     calendar_admin,  # noqa: F401 - registers them
     deliveries,
     graph_admin,  # noqa: F401 - registers them
+    node_history_admin,  # noqa: F401 - registers them
     runs,
     schedules,
     sensor_admin,  # noqa: F401 - registers them
