@@ -352,16 +352,18 @@ def _check_dependencies(spec: Mapping[str, Any]) -> None:
     edges = {name: requirements.agents_of(one) for name, one in specs.items()}
     missing = [name for name in waits_for if name not in edges]
     circle = circle_through(spec["agent_id"], {**edges, spec["agent_id"]: waits_for})
+    circle += circle[:1]
     said = ""
     if missing:
         said = f"there is no agent {missing[0]} to depend on; register it first"
     elif circle:
-        said = f"would close a circle: {' → '.join([*circle, circle[0]])}"
+        said = f"would close a circle: {' → '.join(circle)}"
     elif twin := _shared_variable({name: specs[name] for name in waits_for}):
         said = f"two of their ports would be told as {twin}"
     if said:
         field = "depends_on" if spec["depends_on"] else "requires"
-        raise Invalid(f"{field}: {said}", {field: [said]})
+        more = {"cycle": circle} if circle and not missing else {}
+        raise Invalid(f"{field}: {said}", {field: [said]}, more)
 
 
 def _shared_variable(specs: Mapping[str, Mapping[str, Any]]) -> str | None:

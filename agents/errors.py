@@ -7,16 +7,21 @@ status. `fields` names what was wrong with the input, one list of sentences a fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class KosError(Exception):
     code = "error"
 
     def __init__(
-        self, detail: str, fields: Mapping[str, Sequence[str]] | None = None
+        self,
+        detail: str,
+        fields: Mapping[str, Sequence[str]] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.fields = {name: list(said) for name, said in (fields or {}).items()}
+        self.more = dict(more or {})  # told beside them: a circle, items refused
 
 
 class Invalid(KosError):

@@ -86,8 +86,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if told is None:
         return None
     code, detail, fields, headers = told
+    more = error.more if isinstance(error, KosError) else {}
     return Response(
-        body_of(code, detail, fields),
+        {**body_of(code, detail, fields), **more},
         status=STATUS_BY_CODE[code],
         headers={**standing_headers(code), **headers},
     )

@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     f"{API}occurrences/{{}}/why/": reads(),
     f"{API}undo/{{}}/": acts("operator"),
     f"{API}bulk/move/": acts("operator"),
+    f"{API}bulk/schedules/": acts("operator"),
     f"{API}voice/": acts("viewer"),  # what it does asks for the role of that
     f"{API}timeline/": reads(),
     f"{API}capacity/": reads(),
@@ -116,6 +117,7 @@ RULES: dict[str, Rule] = {
     f"{API}plan/": reads(),
     # graphs
     f"{API}agents/graph/": reads(),
+    f"{API}agents/graph/edges/": {"POST": "editor", "DELETE": "editor"},
     f"{API}graphs/": reads(POST="editor"),
     f"{API}graphs/{{}}/": reads(PATCH="editor", DELETE="editor"),
     f"{API}graphs/{{}}/start/": acts("operator"),

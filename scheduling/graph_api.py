@@ -11,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from agents.allowed import configured_rules
 from agents.http import Query, fields_of, page, paginate, wrong
-from scheduling import agent_graph, graph_runs, graph_shapes, graphs
+from scheduling import agent_graph, agent_graph_edits, graph_runs, graph_shapes, graphs
 from scheduling.models import Graph, GraphRun
 from scheduling.schedule_input import Params, sentence
 
@@ -105,11 +106,39 @@ class AgentGraph(APIView):
 
     def get(self, request: Request) -> Response:
         Query(request)
-        return Response(agent_graph.read())
+        return Response(agent_graph.read(now()))
+
+
+def rights(request: Any) -> dict[str, Any]:
+    """An edge changes nothing of what a program is or may do, so that an editor may
+    draw it between agents which only an admin may define."""
+    rules = configured_rules(is_admin=True)
+    own = {"actor": request.actor, "now": now()}
+    return own | {"may_unsandboxed": True, "rules": rules}
+
+
+class AgentEdges(APIView):
+    """POST agents/graph/edges/ makes an edge; DELETE, asked by query, takes it away."""
+
+    def post(self, request: Any) -> Response:
+        wish = agent_graph_edits.parse(request.data)
+        return Response(agent_graph_edits.edit(wish, add=True, rights=rights(request)))
+
+    def delete(self, request: Any) -> Response:
+        query = Query(request, allowed=agent_graph_edits.KEYS)
+        given = {
+            **{name: query.text(name) for name in ("from", "to", "kind", "on")},
+            "base_version": query.integer("base_version"),
+            "dry_run": query.boolean("dry_run"),
+        }
+        stated = {name: value for name, value in given.items() if value is not None}
+        wish = agent_graph_edits.parse(stated)
+        return Response(agent_graph_edits.edit(wish, add=False, rights=rights(request)))
 
 
 routes: list[URLPattern] = [
     path("agents/graph/", AgentGraph.as_view(), name="agent-graph"),
+    path("agents/graph/edges/", AgentEdges.as_view(), name="agent-edges"),
     path("graphs/", Graphs.as_view(), name="graphs"),
     path("graphs/<str:name>/", OneGraph.as_view(), name="graph"),
     path("graphs/<str:name>/start/", StartGraph.as_view(), name="graph-start"),

@@ -96,7 +96,7 @@ def shift_many(
 
     Raises what `move` raises, for the first that cannot go.
     """
-    tokens = []
+    tokens: list[str] = []
     with transaction.atomic():
         for occurrence_id in ids:
             target = find_target(occurrence_id, now)

@@ -10,15 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agents.http import Query, fields_of, instant, page, paginate, wrong
-from agents.text import unstorable
-from scheduling import moves, previews, schedules, triggered, undo
+from agents.http import Query, fields_of, instant, page, paginate
+from scheduling import bulk, bulk_input, moves, previews, schedules, triggered, undo
+from scheduling.bulk_input import note_of
 from scheduling.models import Schedule
 from scheduling.move_input import parse_bulk, parse_wish
 from scheduling.schedule_input import params_of
 from scheduling.schedule_shapes import shape
 
-LONGEST_NOTE = 300  # the column's width
 EDITORS = ("editor", "admin")  # may change schedules, not only single occurrences
 
 
@@ -62,14 +61,12 @@ class ScheduleDetail(APIView):
 class Pause(APIView):
     def post(self, request: Any, uid: str) -> Response:
         given = fields_of(request.data, allowed=("note", "until"))
-        note, until = given.get("note") or "", given.get("until")
-        if not isinstance(note, str) or len(note) > LONGEST_NOTE or unstorable(note):
-            raise wrong("note", f"expected a text of at most {LONGEST_NOTE} characters")
+        until = given.get("until")
         paused = schedules.pause(
             schedules.find(uid),
             actor=request.actor,
             now=now(),
-            note=note,
+            note=note_of(given.get("note")),
             until=None if until is None else instant(until, field="until"),
         )
         return Response(shape(paused))
@@ -133,16 +130,30 @@ class Move(APIView):
 class UndoChange(APIView):
     def post(self, request: Any, token: str) -> Response:
         fields_of(request.data, allowed=())
-        restored = undo.undo(
+        restored = undo.undo_all(
             token, actor=request.actor, now=now(), may_edit=may_edit(request)
         )
-        return Response(shape(restored))
+        shapes = [shape(row) for row in restored]
+        return Response({**shapes[0], "undone": len(shapes), "schedules": shapes})
 
 
 class BulkMove(APIView):
     def post(self, request: Any) -> Response:
         ids, shift_s = parse_bulk(request.data)
         done = moves.shift_many(ids, shift_s, actor=request.actor, now=now())
+        return Response(done)
+
+
+class BulkSchedules(APIView):
+    """POST bulk/schedules/: shift, pause, resume or re-prioritise many, or none."""
+
+    def post(self, request: Any) -> Response:
+        done = bulk.act(
+            bulk_input.parse(request.data),
+            actor=request.actor,
+            now=now(),
+            may_edit=may_edit(request),
+        )
         return Response(done)
 
 
@@ -157,4 +168,5 @@ routes: list[URLPattern] = [
     path("occurrences/<str:occurrence_id>/move/", Move.as_view()),
     path("undo/<str:token>/", UndoChange.as_view()),
     path("bulk/move/", BulkMove.as_view()),
+    path("bulk/schedules/", BulkSchedules.as_view()),
 ]

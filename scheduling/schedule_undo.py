@@ -1,12 +1,13 @@
 """What a change of a schedule leaves behind so that it can be taken back.
 
 An Undoable lives for one change: it notes what was there before and what was made, and
-keeps that under a token. `scheduling/undo.py` takes back.
+keeps that under a token; changes made together share one. `scheduling/undo.py` takes
+back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,8 @@ ROW_COLUMNS = (
     *("due_at", "state", "reason", "moved", "timeout_s", "node_id", "decided_at"),
 )
 
+PAUSE = ("paused_at", "paused_until", "paused_note", "paused_by")
+
 
 class Undoable:
     """One change of one schedule, and what may go with it."""
@@ -39,6 +42,11 @@ class Undoable:
         self.only_this = False  # one occurrence was changed, not the series
         self.timing = False  # its instants were others before
         self.shifted_by: timedelta | None = None  # …and that much earlier
+        self.pause: dict[str, Any] | None = None  # as it was, where that was changed
+
+    def pausing(self) -> None:
+        """Note the pause before it is changed."""
+        self.pause = _columns(self.schedule, PAUSE)
 
     def row(self, row: Occurrence) -> None:
         """Note a row before it is changed."""
@@ -57,11 +65,25 @@ class Undoable:
             "only_this": self.only_this,
             "timing": self.timing,
             "shifted_by_s": None if shifted is None else shifted.total_seconds(),
+            "pause": self.pause,
         }
         kept = Undo.objects.create(
             what=self.what, before=before, made_by=actor, made_at=now
         )
         return kept.token
+
+
+def together(what: str, tokens: Sequence[str], *, actor: str, now: datetime) -> str:
+    """One token in place of those of several changes, made one after the other."""
+    kept = {one.token: one for one in Undo.objects.filter(token__in=tokens)}
+    parts = [kept[token].before for token in tokens]
+    Undo.objects.filter(pk__in=[one.pk for one in kept.values()]).delete()
+    only_this = all(part["only_this"] for part in parts)
+    before = {"parts": parts, "only_this": only_this}
+    made = Undo.objects.create(
+        what=what[:200], before=before, made_by=actor, made_at=now
+    )
+    return made.token
 
 
 def restore(model: Model, columns: Mapping[str, Any]) -> None:

@@ -24,24 +24,42 @@ PASSED = "its time had passed when the change was taken back"
 
 
 def undo(token: str, *, actor: str, now: datetime, may_edit: bool) -> Schedule:
-    """Restore what was before the change. `may_edit`: the caller may change schedules,
-    not only single occurrences.
+    """Take back what changed one schedule; see undo_all."""
+    return undo_all(token, actor=actor, now=now, may_edit=may_edit)[0]
+
+
+def undo_all(
+    token: str, *, actor: str, now: datetime, may_edit: bool
+) -> list[Schedule]:
+    """Restore what was before the change, or before all that were made together: each
+    schedule as it is then. `may_edit`: the caller may change schedules, not only single
+    occurrences.
 
     Raises NotFound, Forbidden, NotAllowedNow when it was used, is too old or what it
     changed has run, ChangedMeanwhile when somebody else has changed it since.
     """
     with transaction.atomic():
         kept = _claimed(token, now)
-        before = kept.before
-        if not (may_edit or before["only_this"]):
+        if not (may_edit or kept.before["only_this"]):
             raise Forbidden("taking back a change of a schedule needs the role editor")
-        row = _unchanged(before["schedule"])
-        _take_back_rows(before, row, now)
-        _take_back_made(before["made_schedule"], actor, now)
-        _take_back_columns(row, before, actor, now)
-        schedules.save(row)
-        schedules.tell("schedule.undone", row, actor, now, what=kept.what)
-    return row
+        parts = kept.before.get("parts", [kept.before])
+        newest = {part["schedule"]["uid"]: part["schedule"] for part in parts}
+        rows = {uid: _unchanged(noted) for uid, noted in newest.items()}
+        for part in reversed(parts):
+            _take_back(part, rows[part["schedule"]["uid"]], actor, now)
+        for row in rows.values():
+            schedules.save(row)
+            schedules.tell("schedule.undone", row, actor, now, what=kept.what)
+    return list(rows.values())
+
+
+def _take_back(
+    before: Mapping[str, Any], row: Schedule, actor: str, now: datetime
+) -> None:
+    _take_back_rows(before, row, now)
+    _take_back_made(before["made_schedule"], actor, now)
+    _take_back_columns(row, before, actor, now)
+    _take_back_pause(row, before.get("pause"), actor, now)
 
 
 def _claimed(token: str, now: datetime) -> Undo:
@@ -130,3 +148,15 @@ def _take_back_columns(
         shift_cursor(row, -timedelta(seconds=shifted_by_s))
     if shifted_by_s is not None or had_ended:
         books.close(row, outcome="skipped", reason=PASSED, actor=actor, now=now)
+
+
+def _take_back_pause(
+    row: Schedule, noted: Mapping[str, Any] | None, actor: str, now: datetime
+) -> None:
+    """What fell into a pause that is taken back was skipped, as at its end."""
+    if noted is None:
+        return
+    if row.paused_at is not None and noted["paused_at"] is None:
+        reason = books.pause_reason(row)
+        books.close(row, outcome="skipped", reason=reason, actor=actor, now=now)
+    restore(row, noted)
