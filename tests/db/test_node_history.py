@@ -1,4 +1,4 @@
-"""A node's use over time: kept by the minute, made coarser, and forgotten in the end."""
+"""A node's use over time: kept by the minute, made coarser, and forgotten at last."""
 
 from __future__ import annotations
 
