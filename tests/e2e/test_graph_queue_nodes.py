@@ -125,7 +125,9 @@ def waiting(product: Product) -> list[str]:
 
 def lane(page: Page) -> list[str]:
     found = page.locator("li[data-run]").filter(has_text="q-")
-    return [uid or "" for uid in found.evaluate_all("all => all.map(e => e.dataset.run)")]
+    return [
+        uid or "" for uid in found.evaluate_all("all => all.map(e => e.dataset.run)")
+    ]
 
 
 def open_queue(page: Page, product: Product) -> None:
