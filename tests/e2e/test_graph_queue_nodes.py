@@ -1,4 +1,4 @@
-"""The graph of agents, the queue and the nodes: what they show and what hands do there."""
+"""The graph of agents, the queue and the nodes: what they show, what hands do there."""
 
 from __future__ import annotations
 
