@@ -155,6 +155,7 @@ RULES: dict[str, Rule] = {
     f"{API}bus/": reads(),
     # the installation
     f"{API}nodes/": reads(),
+    f"{API}nodes/{{}}/history/": reads(),
     f"{API}nodes/{{}}/cordon/": acts("admin"),
     f"{API}nodes/{{}}/uncordon/": acts("admin"),
     f"{API}nodes/{{}}/drain/": acts("admin"),

@@ -20,6 +20,7 @@ from scheduling import (
     deadline_admin,  # noqa: F401 - registers them
     deliveries,
     graph_admin,  # noqa: F401 - registers them
+    node_history_admin,  # noqa: F401 - registers them
     runs,
     schedules,
     sensor_admin,  # noqa: F401 - registers them

@@ -18,6 +18,7 @@ from scheduling.graph_models import GraphNode as GraphNode
 from scheduling.graph_models import GraphRun as GraphRun
 from scheduling.lease_models import Lease as Lease
 from scheduling.limit_models import Bucket as Bucket
+from scheduling.node_history_models import NodeSample as NodeSample
 from scheduling.run_state import FINAL, RunState
 
 RULE_KINDS = (

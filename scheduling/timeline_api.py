@@ -11,7 +11,14 @@ from django.utils.timezone import now  # noqa: TID251 - views read the clock
 from rest_framework.views import APIView
 
 from agents.http import Query, fields_of, orjson_response, page, wrong
-from scheduling import agent_scheduler, draining, lost_nodes, nodes, situation
+from scheduling import (
+    agent_scheduler,
+    draining,
+    lost_nodes,
+    node_history,
+    nodes,
+    situation,
+)
 from scheduling.capacity import MOST_STEPS, capacity
 from scheduling.timeline import GROUPS, Group, timeline
 
@@ -99,12 +106,22 @@ class NodeAction(APIView):
         return orjson_response(situation.one_node(name))
 
 
+class NodeHistory(APIView):
+    """GET nodes/{name}/history/?range=1h|24h|7d: how its use went."""
+
+    def get(self, request: Any, name: str) -> HttpResponse:
+        asked = Query(request, allowed=["range"]).choice("range", node_history.RANGES)
+        wanted = node_history.RANGES[asked or "1h"]
+        return orjson_response(node_history.read(name, wanted, now()))
+
+
 routes = [
     path("timeline/", TimelineView.as_view(), name="timeline"),
     path("capacity/", CapacityView.as_view(), name="capacity"),
     path("overview/", OverviewView.as_view(), name="overview"),
     path("plan/", PlanView.as_view(), name="plan"),
     path("nodes/", NodesView.as_view(), name="nodes"),
+    path("nodes/<str:name>/history/", NodeHistory.as_view(), name="node-history"),
     *(
         path(
             f"nodes/<str:name>/{action}/",

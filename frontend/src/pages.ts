@@ -4,6 +4,7 @@ import Bot from '@lucide/svelte/icons/bot';
 import CalendarRange from '@lucide/svelte/icons/calendar-range';
 import History from '@lucide/svelte/icons/history';
 import ListOrdered from '@lucide/svelte/icons/list-ordered';
+import Network from '@lucide/svelte/icons/network';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
 import Server from '@lucide/svelte/icons/server';
 import type { Component } from 'svelte';
@@ -37,6 +38,13 @@ export const PAGES: readonly PageInfo[] = [
     key: 'q',
     icon: ListOrdered,
     load: () => import('./queue/QueuePage.svelte'),
+  },
+  {
+    path: '/graph',
+    name: 'Graph',
+    key: 'g',
+    icon: Network,
+    load: () => import('./graph/GraphPage.svelte'),
   },
   {
     path: '/runs',

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.desk import Desk, log_in
 from tests.live.harness import ROOT, Product
 
-PAGES = ("Schedule", "Agents", "Queue", "Runs", "Nodes", "Audit")
+PAGES = ("Schedule", "Agents", "Queue", "Graph", "Runs", "Nodes", "Audit")
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 DESKTOP, PHONE = (1440, 900), (390, 844)
 

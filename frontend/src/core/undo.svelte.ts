@@ -7,6 +7,8 @@ import { toasts } from './toasts.svelte';
 interface Step {
   readonly token: string;
   readonly what: string;
+  /** What takes it back where the server keeps no token for it. */
+  readonly back?: () => Promise<unknown>;
 }
 
 class UndoStack {
@@ -14,8 +16,8 @@ class UndoStack {
   /** Rises with each undo, so that what shows schedules reloads. */
   done = $state(0);
 
-  push(token: string, what: string): void {
-    this.#steps.push({ token, what });
+  push(token: string, what: string, back?: () => Promise<unknown>): void {
+    this.#steps.push({ token, what, ...(back ? { back } : {}) });
     toasts.show(what, {
       tone: 'good',
       action: { label: 'Undo', run: () => void this.take(token) },
@@ -33,7 +35,7 @@ class UndoStack {
       return;
     }
     try {
-      await api.occurrences.undo(step.token);
+      await (step.back?.() ?? api.occurrences.undo(step.token));
       this.done += 1;
       toasts.good(`Undone: ${step.what}`);
     } catch (error) {

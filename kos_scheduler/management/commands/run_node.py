@@ -12,7 +12,14 @@ from django.utils.timezone import now
 from agents import gpus, live_config, machine, redis
 from monitor import resource_manager
 from monitor.log_keeper import LogKeeper
-from scheduling import agent_control, node_process, nodes, taints, this_node
+from scheduling import (
+    agent_control,
+    node_history,
+    node_process,
+    nodes,
+    taints,
+    this_node,
+)
 from scheduling.local_executors import executors_for
 from scheduling.rq import queues
 from scheduling.rq.job import SignedJob, SignedSerializer
@@ -25,6 +32,7 @@ class Command(BaseCommand):
     )
 
     last: resource_manager.Sample | None = None
+    history: node_history.Keeper
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--name", help="this node's name (default: the host's)")
@@ -37,6 +45,7 @@ class Command(BaseCommand):
             mount_roots=live_config.current().paths.mount_roots,
             publish_on=live_config.current().nodes.address,
         )
+        self.history = node_history.Keeper()
         process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
         node_process.end_with_any_thread()
@@ -71,6 +80,7 @@ class Command(BaseCommand):
 
     def sample(self, name: str, at: datetime) -> None:
         self.last = resource_manager.sampler_step(name, self.last, now=at)
+        self.history.take(name, self.last.usage, now=at)
 
 
 def labelled(words: Sequence[str]) -> dict[str, str | bool]:
