@@ -11,12 +11,16 @@ import orjson
 from agents import agent_registry
 from agents.errors import Invalid
 from agents.http import instant
+from agents.models import Node
 from agents.priority import Priority
 from scheduling import runs
 from scheduling.models import Run, new_uid
 from scheduling.schedule_input import concurrency_of
 
-SPAWN_FIELDS = ("agent", "params", "count", "priority", "at", "concurrency", "gang")
+SPAWN_FIELDS = (
+    *("agent", "params", "count", "priority", "at", "node"),
+    *("concurrency", "gang"),
+)
 MOST_AT_ONCE = 1000
 PARAMS_MOST_BYTES = 32 * 2**10  # they travel in one environment variable
 FURTHEST = timedelta(days=366)
@@ -43,6 +47,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     concurrency = _concurrency(body.get("concurrency"), faults)
     priority = _priority(body.get("priority"), faults)
     due_at = _due_at(body.get("at"), now, faults)
+    node = _node(body.get("node"), faults)
     name = body.get("agent")
     if not isinstance(name, str):
         faults["agent"] = ["expected the id of an agent"]
@@ -57,6 +62,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         params=params,
         priority=priority,
         concurrency=concurrency,
+        **({"pinned_node": node} if node else {}),
         **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
     )
 
@@ -69,6 +75,15 @@ def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:
         faults["priority"] = [f"expected one of {', '.join(words)}"]
         return None
     return int(Priority.from_word(word))
+
+
+def _node(name: Any, faults: dict[str, list[str]]) -> Node | None:
+    if name is None:
+        return None
+    found = Node.objects.filter(name=name).first() if isinstance(name, str) else None
+    if found is None:
+        faults["node"] = ["expected the name of a node"]
+    return found
 
 
 def _concurrency(stated: Any, faults: dict[str, list[str]]) -> dict[str, Any] | None:

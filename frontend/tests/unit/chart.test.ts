@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import { aligned, bounds } from '../../src/ui/chart';
+
+const line = (values: (number | null)[]) => ({
+  name: 'a',
+  colour: '--line-cpu',
+  values,
+});
+
+test('every line is as long as the instants, with gaps where nothing is known', () => {
+  expect(aligned([1000, 2000, 3000], [line([5]), line([1, null, 3])])).toEqual([
+    [1, 2, 3],
+    [5, null, null],
+    [1, null, 3],
+  ]);
+});
+
+test('the axis spans what was asked for, else what was measured', () => {
+  expect(bounds([1000, 9000], undefined, undefined)).toEqual([1, 9]);
+  expect(bounds([4000], 1000, 61_000)).toEqual([1, 61]);
+});
+
+test('the axis of a single instant still has a width', () => {
+  expect(bounds([5000], undefined, undefined)).toEqual([5, 6]);
+});
