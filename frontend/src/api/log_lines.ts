@@ -53,14 +53,11 @@ export const logLines = {
     uid: string,
     query: { stream: Stream; line?: number; limit: number },
   ): Promise<LinePage> => request('GET', path(uid, 'lines/'), { query }),
-  find: (
-    uid: string,
-    query: LineSearch,
-    signal?: AbortSignal,
-  ): Promise<FoundPage> =>
+  find: (uid: string, query: LineSearch, signal?: AbortSignal): Promise<FoundPage> =>
     request('GET', path(uid, 'log-lines/'), {
       query: { ...query, numbered: true },
       ...(signal ? { signal } : {}),
     }),
-  rawUrl: (uid: string, stream: Stream): string => urlOf(path(uid, `output/${stream}/`)),
+  rawUrl: (uid: string, stream: Stream): string =>
+    urlOf(path(uid, `output/${stream}/`)),
 };

@@ -50,7 +50,8 @@ export class RunPages {
 
   want(first: number, last: number): void {
     for (let n = Math.floor(first / PAGE); n * PAGE < last; n += 1) {
-      if (!this.#pages.has(n) && !this.#asked.has(n) && this.loaded) void this.#fetch(n);
+      if (!this.#pages.has(n) && !this.#asked.has(n) && this.loaded)
+        void this.#fetch(n);
     }
   }
 

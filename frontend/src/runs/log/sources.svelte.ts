@@ -132,7 +132,8 @@ export class FoundLines implements Source {
   }
 
   want(_first: number, last: number): void {
-    if (last >= this.items.length - 50 && this.#more && !this.fromEnd) void this.newer();
+    if (last >= this.items.length - 50 && this.#more && !this.fromEnd)
+      void this.newer();
   }
 
   start(): () => void {
@@ -150,7 +151,7 @@ export class FoundLines implements Source {
     this.busy = true;
     try {
       let found: readonly LogLine[] = [];
-      for (let more = true; more && found.length === 0; ) {
+      for (let more = true; more && found.length === 0;) {
         const page = await logLines.find(
           this.uid,
           {
