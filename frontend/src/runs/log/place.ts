@@ -84,5 +84,5 @@ export function scrollFor(shape: Shape, row: number): number {
   if (isDirect(shape)) {
     return Math.min(far, Math.max(0, (row + 0.5) * rowPx - viewPx / 2));
   }
-  return ((row + 0.5) / Math.max(1, count)) * far;
+  return (row / Math.max(1, count - 1)) * far;
 }
