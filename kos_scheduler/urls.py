@@ -25,14 +25,15 @@ import scheduling.timeline_api
 import scheduling.voice_api
 import scheduling.window_api
 import scheduling.yield_api
-from kos_scheduler import admin_api, hook_door, views
+from kos_scheduler import admin_api, hook_door, import_api, views
 from kos_scheduler.roles import PAGES
-from monitor import log_api
+from monitor import line_api, log_api, usage_api
 from monitor.metrics import metrics_view
 
 api: list[URLPattern | URLResolver] = [
     *admin_api.routes,
     *scheduling.graph_api.routes,  # before agents/{id}/
+    *import_api.routes,  # before agents/{id}/
     *agents.api.routes,
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
@@ -54,6 +55,8 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.voice_api.routes,
     *monitor.api.routes,
     *log_api.routes,
+    *line_api.routes,
+    *usage_api.routes,
 ]
 pages = [path(page, views.app) for page in PAGES]
 pages += [path(f"{page}/<path:rest>", views.app) for page in PAGES if page]

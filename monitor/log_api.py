@@ -24,7 +24,7 @@ from rest_framework.views import APIView
 from agents import live_config
 from agents.errors import NotFound
 from agents.http import LongAnswer, Query, orjson_response, wrong
-from monitor import log_marks, log_pages, logs
+from monitor import log_marks, log_numbers, log_pages, logs
 from monitor.log_items import LEVELS
 from monitor.log_marks import Times
 from monitor.log_pages import Budget, Page, Stretch, Walk, Wanted
@@ -96,10 +96,12 @@ class LogLines(APIView):
     """GET runs/{uid}/log-lines/: structured lines; the tail unless `after` is sent."""
 
     def get(self, request: Request, uid: str) -> HttpResponse:
-        query = Query(request, allowed=FILTERS)
+        query = Query(request, allowed=(*FILTERS, "numbered"))
         wanted, asked = wanted_of(query), Asked.of(query)
-        limit = query.limit
-        return orjson_response(lines_of(about(uid), asked, wanted, limit, now()))
+        body = lines_of(about(uid), asked, wanted, query.limit, now())
+        if query.boolean("numbered"):
+            log_numbers.number(uid, body["items"])
+        return orjson_response(body)
 
 
 def lines_of(

@@ -17,22 +17,22 @@ from agents.http import (
     Query,
     fields_of,
     orjson_response,
-    page,
-    paginate,
     wrong,
 )
 from agents.models import Agent
-from scheduling import agent_control, deliveries, nodes, phases, queries, runs
+from scheduling import (
+    agent_control,
+    deliveries,
+    nodes,
+    phases,
+    queries,
+    run_list,
+    run_story,
+    runs,
+)
 from scheduling.models import Run
-from scheduling.run_state import RunState
 from scheduling.spawning import SPAWN_FIELDS, spawn
 
-FILTERS = {
-    "agent": "agent__agent_id",
-    "node": "node__name",
-    "root": "root_uid",
-    "parent": "parent__uid",
-}
 TOLD_OF_ONE = ("result", "params", "devices", "ports", "rung", "reclaimed_bytes")
 SIGNALS = {s.name for s in signals.Signals} - {"SIGSTOP", "SIGCONT"}
 
@@ -61,28 +61,6 @@ def told(uid: str, status: int = 200) -> HttpResponse:
         "ports": row["ports"] or {},
     }
     return orjson_response(body, status)
-
-
-class Runs(APIView):
-    """GET runs/: newest first, filtered."""
-
-    def get(self, request: Any) -> HttpResponse:
-        allowed = (*FILTERS, "state", "schedule", "started_after", "started_before")
-        query = Query(request, allowed=allowed)
-        rows = Run.objects.all()
-        for name, column in FILTERS.items():
-            if (value := query.text(name)) is not None:
-                rows = rows.filter(**{column: value})
-        if states := query.choices("state", list(RunState)):
-            rows = rows.filter(state__in=states)
-        if (schedule := query.text("schedule")) is not None:
-            rows = rows.filter(schedule__uid=schedule)
-        if (after := query.instant("started_after")) is not None:
-            rows = rows.filter(started_at__gte=after)
-        if (before := query.instant("started_before")) is not None:
-            rows = rows.filter(started_at__lt=before)
-        found, cursor = paginate(rows.values(*queries.RUN_COLUMNS), query, ["-id"])
-        return orjson_response(page([queries.run_row(r) for r in found], cursor))
 
 
 class OneRun(APIView):
@@ -130,7 +108,7 @@ class RunResult(APIView):
 
 
 class Spawn(APIView):
-    """POST spawn/: {agent, params?, count?, priority?, at?, gang?} -> 202 {runs}."""
+    """POST spawn/: {agent, params?, count?, priority?, at?, node?, gang?} -> 202."""
 
     def post(self, request: Any) -> Response:
         body = fields_of(request.data, allowed=SPAWN_FIELDS, required=["agent"])
@@ -173,7 +151,8 @@ class AgentAction(APIView):
 
 ACTION = "agents/<str:agent_id>/{}/"
 routes = [
-    path("runs/", Runs.as_view(), name="runs"),
+    *run_list.routes,
+    *run_story.routes,
     path("runs/<str:uid>/", OneRun.as_view(), name="run"),
     path("runs/<str:uid>/stop/", StopRun.as_view(), name="run-stop"),
     path("runs/<str:uid>/retry/", RetryRun.as_view(), name="run-retry"),

@@ -12,13 +12,15 @@ from agents import agent_registry
 from agents.definition_deadlines import DEADLINE_KEYS
 from agents.errors import Invalid
 from agents.http import instant
+from agents.models import Node
 from agents.priority import Priority
 from scheduling import runs, spawn_deadlines
 from scheduling.models import Run, new_uid
 from scheduling.schedule_input import concurrency_of
 
 SPAWN_FIELDS = (
-    *("agent", "params", "count", "priority", "at", "concurrency", "gang"),
+    *("agent", "params", "count", "priority", "at", "node"),
+    *("concurrency", "gang"),
     *DEADLINE_KEYS,
 )
 MOST_AT_ONCE = 1000
@@ -48,6 +50,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     priority = _priority(body.get("priority"), faults)
     due_at = _due_at(body.get("at"), now, faults)
     deadlines = spawn_deadlines.read(body, due_at or now, faults)
+    node = _node(body.get("node"), faults)
     name = body.get("agent")
     if not isinstance(name, str):
         faults["agent"] = ["expected the id of an agent"]
@@ -65,6 +68,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         priority=priority,
         concurrency=concurrency,
         deadlines=deadlines,
+        **({"pinned_node": node} if node else {}),
         **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
     )
 
@@ -77,6 +81,15 @@ def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:
         faults["priority"] = [f"expected one of {', '.join(words)}"]
         return None
     return int(Priority.from_word(word))
+
+
+def _node(name: Any, faults: dict[str, list[str]]) -> Node | None:
+    if name is None:
+        return None
+    found = Node.objects.filter(name=name).first() if isinstance(name, str) else None
+    if found is None:
+        faults["node"] = ["expected the name of a node"]
+    return found
 
 
 def _concurrency(stated: Any, faults: dict[str, list[str]]) -> dict[str, Any] | None:

@@ -100,7 +100,7 @@ def test_planned_instants_are_items_until_the_end_of_the_window(agent) -> None:
     answer = look(NOON, NOON + 3 * HOUR)
     assert instants(answer) == [NOON + HOUR, NOON + 2 * HOUR]
     item = answer["items"][0]
-    assert set(item) == ITEM_KEYS
+    assert set(item) == {*ITEM_KEYS, "graph"}
     assert item["id"] == f"{schedule.uid}@{key_of(NOON + HOUR)}"
     assert (item["state"], item["movable"], item["repeating"]) == (
         "planned",
@@ -217,7 +217,7 @@ def test_a_past_window_plans_nothing(agent) -> None:
 def test_a_run_is_drawn_from_its_start_to_its_end(agent, node) -> None:
     past_runs(agent, node, 1, took_s=90)
     (item,) = look()["items"]
-    assert set(item) == ITEM_KEYS
+    assert set(item) == {*ITEM_KEYS, "graph_run"}
     assert datetime.fromisoformat(item["start"]) == NOON - HOUR
     assert datetime.fromisoformat(item["end"]) == NOON - HOUR + timedelta(seconds=90)
     assert (item["state"], item["movable"], item["why"]) == ("succeeded", False, None)

@@ -55,10 +55,11 @@ export interface Agent {
   readonly live_run: string | null;
   readonly restarts: number;
   readonly created_at: string;
+  readonly crash_loop?: CrashLoop | null;
+  readonly last_run_at?: string | null;
 }
 
 export interface AgentDetail extends Agent {
-  readonly crash_loop?: CrashLoop | null;
   readonly definition: Registration;
   readonly versions: number;
   readonly warnings: readonly string[];
@@ -236,6 +237,12 @@ export interface Run {
   readonly ports?: Readonly<Record<string, number>> | null;
   readonly phases?: readonly Phase[];
   readonly deliveries?: readonly Delivery[];
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly suspended_at?: string | null;
+  readonly suspended_reason?: string;
+  readonly frozen_s?: number;
+  readonly version?: number | null;
+  readonly requested_by?: string;
 }
 
 export interface Why {

@@ -1,11 +1,12 @@
 /** Where the time of a run went, as spans on one axis. */
 
+import type { FrozenSpan } from '../api/run_lists';
 import type { Run } from '../api/types';
 
 export interface Span {
   readonly key: string;
   readonly name: string;
-  readonly kind: 'waited' | 'placed' | 'step' | 'ran';
+  readonly kind: 'waited' | 'placed' | 'step' | 'ran' | 'frozen';
   readonly outcome: string; // of a step; "" while it goes on
   readonly detail: string;
   readonly from: number;
@@ -16,7 +17,10 @@ const at = (iso: string | null | undefined): number | null =>
   iso ? Date.parse(iso) : null;
 
 /** The spans in the order they began. What goes on reaches up to `now`. */
-export function spansOf(run: Run, now: number): readonly Span[] {
+export function spansOf(
+  run: Run & { readonly frozen?: readonly FrozenSpan[] },
+  now: number,
+): readonly Span[] {
   const ended = at(run.ended_at);
   const marks = [
     { kind: 'waited', name: 'waited', from: at(run.queued_at) },
@@ -41,5 +45,62 @@ export function spansOf(run: Run, now: number): readonly Span[] {
       to: Math.max(from, at(phase.ended_at) ?? now),
     };
   });
-  return [...own, ...steps].sort((a, b) => a.from - b.from);
+  const frozen = (run.frozen ?? []).map((span, number): Span => {
+    const from = Date.parse(span.from);
+    return {
+      key: `frozen-${number}`,
+      name: 'frozen',
+      kind: 'frozen',
+      outcome: 'frozen',
+      detail: span.reason ?? '',
+      from,
+      to: Math.max(from, at(span.to) ?? now),
+    };
+  });
+  return [...own, ...steps, ...frozen].sort((a, b) => a.from - b.from);
 }
+
+/** How long a program was let run, without the time it was frozen. */
+export function ranMs(run: Run, now: number): number {
+  const began = at(run.started_at);
+  if (began === null) return 0;
+  return Math.max(0, (at(run.ended_at) ?? now) - began - frozenMs(run, now));
+}
+
+export function frozenMs(run: Run, now: number): number {
+  const since = at(run.suspended_at);
+  const still = since === null ? 0 : Math.max(0, (at(run.ended_at) ?? now) - since);
+  return (run.frozen_s ?? 0) * 1000 + still;
+}
+
+/** How a run ended or why it stands still, as a person would say it. */
+export function endingOf(run: Run): string {
+  if (run.oom_killed) return 'It was ended because it ran out of memory.';
+  const said = run.reason ? ` ${sentence(run.reason)}` : '';
+  switch (run.state) {
+    case 'succeeded':
+      return 'It did its work and ended with 0.';
+    case 'failed':
+      if (run.signal) return `It was ended by signal ${run.signal}.${said}`;
+      return run.exit_code === null
+        ? `It failed.${said}`
+        : `It failed with exit code ${run.exit_code}.${said}`;
+    case 'timed_out':
+      return `It took longer than it may.${said}`;
+    case 'cancelled':
+      return `It was stopped or taken back.${said}`;
+    case 'preempted':
+      return `It had to make room for a run of higher priority.${said}`;
+    case 'lost':
+      return `Nobody saw how it ended.${said}`;
+    case 'suspended':
+      return `It is frozen: it keeps its memory and uses no CPU.${said}`;
+    case 'stopping':
+      return `It is asked to end.${said}`;
+    default:
+      return said.trim();
+  }
+}
+
+const sentence = (text: string): string =>
+  text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');

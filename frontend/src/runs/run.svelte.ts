@@ -2,6 +2,7 @@
 
 import * as api from '../api/endpoints';
 import { sayError } from '../api/errors';
+import { runLists, type Attempt } from '../api/run_lists';
 import type { Run, Why } from '../api/types';
 import { throttle } from '../core/timing';
 import { live } from '../live/live.svelte';
@@ -11,6 +12,7 @@ const WAITING = ['queued', 'admitted'];
 export class LiveRun {
   run = $state.raw<Run | null>(null);
   why = $state.raw<Why | null>(null);
+  attempts = $state.raw<readonly Attempt[]>([]);
   error = $state<string | null>(null);
 
   constructor(readonly uid: string) {}
@@ -35,6 +37,7 @@ export class LiveRun {
     try {
       const run = await api.runs.get(this.uid);
       this.run = run;
+      this.attempts = await this.#story(run);
       this.error = null;
       this.why = WAITING.includes(run.state)
         ? await api.runs.why(this.uid).catch(() => null)
@@ -43,4 +46,9 @@ export class LiveRun {
       this.error = sayError(error);
     }
   };
+
+  /** Every attempt at this work; this one alone where they cannot be read. */
+  async #story(run: Run): Promise<readonly Attempt[]> {
+    return runLists.attempts(this.uid).catch(() => [{ ...run, frozen: [] }]);
+  }
 }

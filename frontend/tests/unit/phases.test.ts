@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Run } from '../../src/api/types';
-import { spansOf } from '../../src/runs/phases';
+import { ranMs, spansOf } from '../../src/runs/phases';
 
 const T = (second: number): string => new Date(second * 1000).toISOString();
 const NOW = 100_000;
@@ -61,4 +61,12 @@ describe('the phases of a run', () => {
       ['archive', 51, 100],
     ]);
   });
+});
+
+test('time frozen is a span of its own and does not count as run', () => {
+  const it = run({ started_at: T(20), frozen_s: 5, suspended_at: T(90) });
+  expect(ranMs(it, NOW)).toBe((80 - 5 - 10) * 1000);
+  const frozen = [{ from: T(30), to: T(35), reason: 'room for another' }];
+  const spans = spansOf({ ...it, frozen }, NOW);
+  expect(spans.find((span) => span.kind === 'frozen')?.to).toBe(35_000);
 });

@@ -12,6 +12,7 @@ from django.utils.timezone import now
 from agents import gpus, live_config, machine, redis
 from monitor import resource_manager
 from monitor.log_keeper import LogKeeper
+from monitor.usage_keeper import UsageKeeper
 from scheduling import (
     agent_control,
     node_history,
@@ -49,12 +50,14 @@ class Command(BaseCommand):
         process = node_process.NodeProcess(name, executors, [self.sample])
         node_process.install(process)
         node_process.end_with_any_thread()
-        keeper = LogKeeper(name)
+        keepers = (LogKeeper(name), UsageKeeper(name, process.here.of.get))
         process.start()
-        keeper.start()
+        for keeper in keepers:
+            keeper.start()
         self.stdout.write(f"node {name} is running")
         launcher(name).work(logging_level="WARNING")
-        keeper.stop()
+        for keeper in keepers:
+            keeper.stop()
         process.stop()
         self.stdout.write(f"node {name} has stopped; its agents go on")
 

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('agents', '0006_ladder'),
-        ('scheduling', '0013_ladder'),
+        ('scheduling', '0015_graphs'),
     ]
 
     operations = [
