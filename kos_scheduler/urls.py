@@ -11,6 +11,7 @@ import monitor.api
 import scheduling.api
 import scheduling.backfill_api
 import scheduling.calendar_api
+import scheduling.feed_api
 import scheduling.graph_api
 import scheduling.hooks_api
 import scheduling.limit_api
@@ -24,7 +25,7 @@ import scheduling.timeline_api
 import scheduling.voice_api
 import scheduling.window_api
 import scheduling.yield_api
-from kos_scheduler import admin_api, hook_door, views
+from kos_scheduler import admin_api, hook_door, ical_door, views
 from kos_scheduler.roles import PAGES
 from monitor import log_api
 from monitor.metrics import metrics_view
@@ -42,6 +43,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,
+    *scheduling.feed_api.routes,
     *scheduling.queue_api.routes,
     *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
@@ -58,6 +60,7 @@ pages += [path(f"{page}/<path:rest>", views.app) for page in PAGES if page]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(api)),
+    *ical_door.routes,
     path("metrics", metrics_view),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
