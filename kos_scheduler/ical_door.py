@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.cache import get_conditional_response
+from django.utils.http import http_date
 from django.utils.timezone import now  # noqa: TID251 - entry point
 
 from agents.errors import Invalid
@@ -53,6 +54,7 @@ def calendar(request: HttpRequest, secret: str) -> HttpResponse:
     response["Content-Disposition"] = 'inline; filename="agents.ics"'
     response["ETag"] = etag
     stamp = int(found.modified_at.timestamp())
+    response["Last-Modified"] = http_date(stamp)
     conditional = get_conditional_response(request, etag, stamp, response)
     told = conditional if isinstance(conditional, HttpResponse) else response
     told["Cache-Control"] = "private, max-age=300"

@@ -18,6 +18,7 @@ from scheduling import (
     backfill_admin,  # noqa: F401 - registers them
     calendar_admin,  # noqa: F401 - registers them
     deliveries,
+    feed_admin,  # noqa: F401 - registers them
     graph_admin,  # noqa: F401 - registers them
     runs,
     schedules,

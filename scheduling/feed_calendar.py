@@ -87,6 +87,7 @@ def _about(schedule: Schedule, expected_s: float | None, site: str) -> About:
     length = timedelta(seconds=round(seconds or durations.UNKNOWN_S))
     return About(
         schedule,
+        words=human(schedule),
         link=f"{site}/schedule?sel=agent:{quote(schedule.agent.agent_id)}",
         length=max(length, LEAST),
         modified_at=_modified_at(schedule.uid, schedule.version, schedule.created_at),
@@ -160,7 +161,7 @@ def _calendar(
         calendar.add_component(_zone(zone, today.year))
     for event in events:
         calendar.add_component(event)
-    return calendar.to_ical()
+    return bytes(calendar.to_ical())
 
 
 @lru_cache(maxsize=128)

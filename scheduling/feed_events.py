@@ -14,15 +14,15 @@ from typing import Any
 from icalendar import Event, vDDDLists, vDDDTypes, vDuration, vRecur
 
 from scheduling.models import Occurrence, Schedule
-from scheduling.timetables import human, timetable_of
+from scheduling.timetables import timetable_of
 from scheduling.triggers.base import TICK, instant_of, key_of
 from scheduling.triggers.recurrence import UTC_ZONE
-from scheduling.triggers.series import Series, series_of
+from scheduling.triggers.series import Series, is_mistaken, series_of
 from scheduling.triggers.timetable import Timetable
 from scheduling.triggers.zones import local
 
 AHEAD = timedelta(days=90)  # instants that are named singly
-MOST_SINGLE = 2_000  # of one schedule
+MOST_SINGLE = 500  # of one schedule
 DOMAIN = "kos-scheduler"
 LONGEST_SUMMARY = 160
 LEAST = timedelta(minutes=1)  # shorter cannot be seen on a calendar
@@ -33,14 +33,14 @@ class About:
     """What the events of one schedule share."""
 
     schedule: Schedule
+    words: str
     link: str
     length: timedelta
     modified_at: datetime
 
     def event(self, uid: str, start: Any, length: timedelta | None = None) -> Event:
         """One event; `start` as DTSTART writes it."""
-        words = human(self.schedule)
-        summary = f"{self.schedule.agent.agent_id} · {words}"
+        summary = f"{self.schedule.agent.agent_id} · {self.words}"
         event = Event()
         event.add("uid", f"{uid}@{DOMAIN}")
         event.add("dtstamp", self.modified_at)
@@ -50,7 +50,7 @@ class About:
         event["DTSTART"] = start
         event["DURATION"] = vDuration(length or self.length)
         event.add("summary", summary[:LONGEST_SUMMARY])
-        event.add("description", f"{words}\n{self.link}")
+        event.add("description", f"{self.words}\n{self.link}")
         event.add("url", self.link)
         event.add("status", "CONFIRMED")
         event.add("transp", "TRANSPARENT")  # agents do not make a person busy
@@ -79,7 +79,7 @@ def told(
         base = max(base, schedule.paused_until)
     if schedule.max_runs is None:
         series = series_of(timetable, base)
-        if series is not None:
+        if series is not None and not _is_mistaken(timetable, series, rows):
             return _as_series(about, timetable, series, rows, base, now)
     return _singly(about, timetable, rows, base, now)
 
@@ -107,8 +107,11 @@ def _as_series(
         nominal = row.nominal_at
         if row.state == "run" and not row.moved and nominal and nominal <= now:
             continue  # it ran, or runs, where it stands
-        named = nominal is not None and nominal > base
-        named = named and timetable.next_after(nominal - TICK) == nominal
+        named = (
+            nominal is not None
+            and nominal > base
+            and timetable.next_after(nominal - TICK) == nominal
+        )
         shown = _plainly(series, nominal) if named and nominal not in also else None
         also.discard(nominal)  # type: ignore[arg-type]
         if row.state != "planned":
@@ -128,6 +131,13 @@ def _as_series(
         event["RDATE"] = vDDDLists([at.astimezone(UTC) for at in sorted(also)])
     zones = frozenset() if is_utc(series) else frozenset((series.zone.key,))
     return Told([event, *moved], zones)
+
+
+def _is_mistaken(
+    timetable: Timetable, series: Series, rows: Sequence[Occurrence]
+) -> bool:
+    instants = [row.nominal_at for row in rows if row.nominal_at is not None]
+    return any(is_mistaken(timetable, series.zone, at) for at in instants)
 
 
 def _plainly(series: Series, nominal: datetime | None) -> datetime | None:

@@ -30,8 +30,8 @@ from scheduling.triggers.human import (
     OnWeekdays,
     Rule,
 )
-from scheduling.triggers.human_days import WEEKDAYS
 from scheduling.triggers.human_trigger import HumanTrigger
+from scheduling.triggers.human_words import WEEKDAYS
 from scheduling.triggers.interval import IntervalTrigger
 from scheduling.triggers.rrule import RruleRule
 from scheduling.triggers.rrule_parts import DAYS, Parts
@@ -139,7 +139,7 @@ def _cron_days(sets: CronSim) -> tuple[str, dict[str, tuple[object, ...]]] | Non
     if sets.months != ALL_MONTHS:
         said["months"] = tuple(sorted(sets.months))
     weekdays = {d % 7 for d in sets.weekdays if isinstance(d, int)}
-    counted = [d for d in sets.weekdays if not isinstance(d, int)]
+    counted: list[tuple[int, int]] = [d for d in sets.weekdays if isinstance(d, tuple)]
     any_day = sets.days >= ALL_DAYS
     any_weekday = len(weekdays) == 7
     if not sets.day_and and (any_day or any_weekday):
@@ -154,7 +154,7 @@ def _cron_days(sets: CronSim) -> tuple[str, dict[str, tuple[object, ...]]] | Non
             return None
         nths = [(-1 if n == CronSim.LAST else n, (d - 1) % 7) for d, n in counted]
         plain = [(0, (d - 1) % 7) for d in weekdays]
-        said["days"] = tuple(sorted(nths + plain, key=lambda one: (one[1], one[0])))
+        said["days"] = tuple(sorted(nths + plain, key=lambda one: (one[1], one[0])))  # type: ignore[index]
     if counted and not any_weekday:
         return "MONTHLY", said
     if any_day and any_weekday:
@@ -200,14 +200,9 @@ def _of_human(trigger: HumanTrigger) -> Pattern | None:
     months = _months(rule)
     if trigger.shift or not times or days is None or months is None:
         return None
-    hours, minutes, seconds = (
-        tuple(sorted({part(at) for at in times}))
-        for part in (
-            lambda s: s // 3600,
-            lambda s: s // 60 % 60,
-            lambda s: s % 60,
-        )
-    )
+    hours = tuple(sorted({at // 3600 for at in times}))
+    minutes = tuple(sorted({at // 60 % 60 for at in times}))
+    seconds = tuple(sorted({at % 60 for at in times}))
     if len(hours) * len(minutes) * len(seconds) != len(times):
         return None  # RRULE multiplies what it is given
     freq, said = days

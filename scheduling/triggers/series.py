@@ -66,9 +66,8 @@ class _Builder:
         self.until = _until(timetable, pattern)
         parts = pattern.parts
         shown = local(self.zone, first)
-        begin = (
-            shown if parts.within_the_day else datetime.combine(shown.date(), time())
-        )
+        by_days = bool(parts.hours) and not parts.within_the_day
+        begin = datetime.combine(shown.date(), time()) if by_days else shown
         self.rule = RruleRule(Recurrence(begin, parts))
 
     def build(self) -> Series:
@@ -78,6 +77,8 @@ class _Builder:
         if early and self.pattern.parts.within_the_day:
             raise _NotSo
         kept = tuple(sorted(at for at in without if at > start))
+        if any(is_mistaken(self.timetable, self.zone, at) for at in kept):
+            raise _NotSo
         shown = tuple(_shown(self.zone, at, self.rule) for at in kept)
         begin = _shown(self.zone, start, self.rule)
         series = Series(
@@ -164,6 +165,16 @@ class _Builder:
         theirs = set(self.read(start - SECOND, ours[-1])) - set(without)
         if set(ours) != theirs | {at for at in also if at <= ours[-1]}:
             raise _NotSo
+
+
+def is_mistaken(timetable: Timetable, zone: ZoneInfo, at: datetime) -> bool:
+    """Some readers tell instants of a series apart by the clock alone, whether it is
+    the zone's or UTC's: naming this one would hit another."""
+    shown, utc = local(zone, at), at.astimezone(UTC).replace(tzinfo=None)
+    others = (shown.replace(tzinfo=UTC), utc.replace(tzinfo=zone).astimezone(UTC))
+    return any(
+        other != at and timetable.next_after(other - TICK) == other for other in others
+    )
 
 
 def _until(timetable: Timetable, pattern: Pattern) -> datetime | None:
