@@ -80,6 +80,12 @@ RULES: dict[str, Rule] = {
     f"{API}schedules/{{}}/preview/": reads(),
     f"{API}calendars/": reads(POST="editor"),
     f"{API}calendars/{{}}/": reads(PUT="editor", DELETE="editor"),
+    # calendars that others read, and views one keeps
+    f"{API}feeds/": reads(POST="viewer"),
+    f"{API}feeds/{{}}/": {"DELETE": "viewer"},
+    "ical/{}.ics": reads(ANYONE),  # the address is the secret
+    f"{API}views/": reads(POST="viewer"),
+    f"{API}views/{{}}/": {"PATCH": "viewer", "DELETE": "viewer"},
     # sensors and conditions
     f"{API}sensors/": reads(POST="editor"),
     f"{API}sensors/{{}}/": reads(PATCH="editor", DELETE="editor"),

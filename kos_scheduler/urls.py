@@ -12,6 +12,7 @@ import scheduling.api
 import scheduling.backfill_api
 import scheduling.calendar_api
 import scheduling.deadline_api
+import scheduling.feed_api
 import scheduling.graph_api
 import scheduling.hooks_api
 import scheduling.limit_api
@@ -25,7 +26,7 @@ import scheduling.timeline_api
 import scheduling.voice_api
 import scheduling.window_api
 import scheduling.yield_api
-from kos_scheduler import admin_api, hook_door, import_api, views
+from kos_scheduler import admin_api, hook_door, ical_door, import_api, views
 from kos_scheduler.roles import PAGES
 from monitor import line_api, log_api, usage_api
 from monitor.metrics import metrics_view
@@ -45,6 +46,7 @@ api: list[URLPattern | URLResolver] = [
     *scheduling.limit_api.routes,
     *scheduling.place_api.routes,
     *scheduling.calendar_api.routes,
+    *scheduling.feed_api.routes,
     *scheduling.queue_api.routes,
     *scheduling.placement_api.routes,
     *scheduling.results_api.routes,
@@ -63,6 +65,7 @@ pages += [path(f"{page}/<path:rest>", views.app) for page in PAGES if page]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(api)),
+    *ical_door.routes,
     path("metrics", metrics_view),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),

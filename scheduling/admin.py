@@ -19,6 +19,7 @@ from scheduling import (
     calendar_admin,  # noqa: F401 - registers them
     deadline_admin,  # noqa: F401 - registers them
     deliveries,
+    feed_admin,  # noqa: F401 - registers them
     graph_admin,  # noqa: F401 - registers them
     node_history_admin,  # noqa: F401 - registers them
     runs,

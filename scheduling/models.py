@@ -394,6 +394,7 @@ class Undo(models.Model):
 
 
 from scheduling import (  # noqa: E402 - registers them
+    feed_models,  # noqa: F401
     sensor_models,  # noqa: F401
     webhook_models,  # noqa: F401
     window_models,  # noqa: F401

@@ -19,7 +19,7 @@ def new_uid() -> str:
 
 class Window(models.Model):
     """Only scheduling.windows writes it. Once (from_at, to_at), or after each firing of
-    a cron rule for `length_s`."""
+    a cron rule, or an RRULE with its DTSTART, for `length_s`."""
 
     uid = models.CharField(max_length=32, unique=True, default=new_uid)
     name = models.CharField(max_length=64, unique=True)
@@ -29,6 +29,7 @@ class Window(models.Model):
     from_at = models.DateTimeField(null=True)
     to_at = models.DateTimeField(null=True)
     cron = models.CharField(max_length=200, blank=True)
+    rrule = models.CharField(max_length=4000, blank=True, default="", db_default="")
     length_s = models.PositiveIntegerField(null=True)
     timezone = models.CharField(max_length=64)
     policy = models.CharField(max_length=8, choices=[(p, p) for p in POLICIES])

@@ -93,8 +93,8 @@ class HumanTrigger:
             if not self.days.includes(day):
                 continue
             inside = 2 * reach < n < last - 2 * reach
-            if inside and self._offsets is not None and not self._changes_near(day):
-                found += len(self._offsets)
+            if inside and self.offsets is not None and not self._changes_near(day):
+                found += len(self.offsets)
             else:
                 walked.update(at for at in self._of_day(day) if after < at <= until)
         return found + len(walked)
@@ -103,9 +103,9 @@ class HumanTrigger:
         """Whether the change leaves out or repeats times of the rule."""
         low, high = change.stretch
         for day in _days(low.date() - self._reach * ONE, 2 * self._reach + 2):
-            if self._offsets is None or not self.days.includes(day):
+            if self.offsets is None or not self.days.includes(day):
                 continue
-            shown = (self._shown(day, s) for s in self._offsets)
+            shown = (self._shown(day, s) for s in self.offsets)
             if any(low <= each < high for each in shown):
                 return True
         return False
@@ -120,7 +120,7 @@ class HumanTrigger:
         return self._reach * ONE
 
     @cached_property
-    def _offsets(self) -> tuple[int, ...] | None:
+    def offsets(self) -> tuple[int, ...] | None:
         """The seconds of a day the rule names; None where the sun says them."""
         times = self.rule.times
         if needs_place(self.rule):
@@ -139,13 +139,13 @@ class HumanTrigger:
         return lru_cache(maxsize=KEPT_DAYS)(self._instants)
 
     def _instants(self, day: date) -> tuple[datetime, ...]:
-        if self._offsets is None:
+        if self.offsets is None:
             found = [self._shifted(at) for at in self._by_the_sun(day)]
             return tuple(sorted(set(found)))
         noon = datetime.combine(self._moved(day), time(12), UTC)
         near = self._changes_near(day)
         offset = near[0].before if near else offset_at(self.zone, noon)
-        shown = (self._shown(day, second) for second in self._offsets)
+        shown = (self._shown(day, second) for second in self.offsets)
         bounds = [(*change.stretch, change.after) for change in near]
         found = [at for each in shown for at in self._by_clocks(each, offset, bounds)]
         return tuple(sorted(set(found)))

@@ -1,6 +1,6 @@
 /** What lies over every page: the command palette, the list of keys, or a question. */
 
-type Name = 'palette' | 'keys' | 'ask';
+type Name = 'palette' | 'keys' | 'ask' | 'subscribe';
 
 class Overlay {
   shown = $state<Name | null>(null);
