@@ -88,6 +88,9 @@ RULES: dict[str, Rule] = {
     f"{API}conditions/test/": acts("viewer"),
     # occurrences
     f"{API}schedules/{{}}/fire/": acts("editor"),
+    # what fires what, and trying it
+    f"{API}triggers/": reads(),
+    f"{API}schedules/{{}}/test-fire/": acts("operator"),
     # windows of time in which nothing may start
     f"{API}windows/": reads(POST="editor"),
     f"{API}windows/{{}}/": reads(PATCH="editor", DELETE="editor"),
@@ -175,6 +178,7 @@ SPAWNING = frozenset(
         f"{API}agents/{{}}/start/",
         f"{API}agents/{{}}/reset/",
         f"{API}graphs/{{}}/start/",
+        f"{API}schedules/{{}}/test-fire/",
     }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/

@@ -57,7 +57,7 @@ def answer(body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     before = agent_scheduler.seen(config, now=now, per_class=PER_CLASS)
     after = agent_scheduler.seen(changed, now=now, per_class=PER_CLASS)
     after = _with_nodes(after, body.get("nodes", []), changed)
-    was, would = _fates(before, config, now), _fates(after, changed, now)
+    was, would = fates(before, config, now), fates(after, changed, now)
     differ = [pk for pk, fate in would.items() if was.get(pk) not in (None, fate)]
     names = _names(differ[:MOST_CHANGES])
     return {
@@ -162,7 +162,7 @@ def _resized(
 # -- what becomes of each --------------------------------------------------------------
 
 
-def _fates(
+def fates(
     snapshot: Snapshot, config: SchedulerConfig, now: datetime
 ) -> dict[int, Fate]:
     """Of every run of the snapshot; who is not decided on waits as its class does."""
