@@ -48,7 +48,7 @@ def try_it(client: Any, schedule: Schedule, **body: Any) -> Any:
     return client.post(path, body, format="json")
 
 
-# -- the list ---------------------------------------------------------------------------
+# -- the list ------------------------------------------------------------
 
 
 def test_every_schedule_stands_in_its_family_with_its_rule_in_words(
@@ -103,9 +103,8 @@ def test_the_list_is_filtered_and_paged(
 ) -> None:
     schedules.pause(daily, actor=PERSON, now=NOON, note="holidays", until=None)
     assert one(viewer, daily, "?state=paused")["paused"]["note"] == "holidays"
-    assert [i["id"] for i in viewer.get(f"{TRIGGERS}?state=on").json()["items"]] == [
-        hooked.uid
-    ]
+    on = viewer.get(f"{TRIGGERS}?state=on").json()["items"]
+    assert [item["id"] for item in on] == [hooked.uid]
     first = viewer.get(f"{TRIGGERS}?limit=1").json()
     second = viewer.get(f"{TRIGGERS}?limit=1&cursor={first['next']}").json()
     assert {first["items"][0]["id"], second["items"][0]["id"]} == {
@@ -135,7 +134,7 @@ def test_the_list_asks_the_database_as_often_for_many_as_for_one(
         assert len(viewer.get(TRIGGERS).json()["items"]) == 12
 
 
-# -- tried by hand ------------------------------------------------------------------------
+# -- tried by hand ------------------------------------------------------------
 
 
 def test_a_dry_run_tells_where_it_would_start_and_starts_nothing(
