@@ -6,6 +6,8 @@ import History from '@lucide/svelte/icons/history';
 import ListOrdered from '@lucide/svelte/icons/list-ordered';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
 import Server from '@lucide/svelte/icons/server';
+import Settings from '@lucide/svelte/icons/settings';
+import Zap from '@lucide/svelte/icons/zap';
 import type { Component } from 'svelte';
 
 export interface PageInfo {
@@ -53,11 +55,25 @@ export const PAGES: readonly PageInfo[] = [
     load: () => import('./nodes/NodesPage.svelte'),
   },
   {
+    path: '/triggers',
+    name: 'Triggers',
+    key: 't',
+    icon: Zap,
+    load: () => import('./triggers/TriggersPage.svelte'),
+  },
+  {
     path: '/audit',
     name: 'Audit',
     key: 'l',
     icon: ScrollText,
     load: () => import('./audit/AuditPage.svelte'),
+  },
+  {
+    path: '/settings',
+    name: 'Settings',
+    key: ',',
+    icon: Settings,
+    load: () => import('./settings/SettingsPage.svelte'),
   },
 ];
 
