@@ -66,7 +66,7 @@ def test_a_change_answers_with_what_takes_it_back(admin: Any) -> None:
     assert {data["before"], data["after"]} <= {3, 7, 99, 30}
 
 
-# -- tokens ---------------------------------------------------------------------------
+# -- tokens ------------------------
 
 
 def test_a_token_ends_by_itself(admin: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_token_cannot_have_ended_before_it_is_made(admin: Any) -> None:
     assert not ApiToken.objects.exists()
 
 
-# -- the parts, and the demo fleet ----------------------------------------------------
+# -- the parts, and the demo fleet ------------------------
 
 
 def test_the_parts_say_what_they_lack(viewer: Any, admin: Any) -> None:
@@ -113,7 +113,7 @@ def test_the_demo_fleet_comes_into_an_empty_registry_alone(
     assert admin.post(f"{API}demo/", {}).status_code == 409
 
 
-# -- the journal ----------------------------------------------------------------------
+# -- the journal ------------------------
 
 
 @pytest.fixture
@@ -227,3 +227,12 @@ def test_the_chain_is_verified_part_by_part(
     assert viewer.get(f"{API}audit/verify/?after=0").json()["ok"]
     broken = viewer.get(f"{API}audit/verify/?after=5").json()
     assert broken["findings"][0]["fault"] == "changed"
+
+
+def test_a_changed_schedule_leaves_what_it_was_and_is(editor: Any, agent: Any) -> None:
+    made = editor.post(f"{API}schedules/", {"agent": "worker", "cron": "0 9 * * *"})
+    path = f"{API}schedules/{made.json()['id']}/"
+    assert editor.patch(path, {"cron": "0 10 * * *"}).status_code == 200
+    data = Event.objects.get(kind="schedule.changed").data
+    assert data["before"] == {"cron": "0 9 * * *"}
+    assert data["after"] == {"cron": "0 10 * * *"}
