@@ -63,7 +63,8 @@ def test_a_template_opens_the_drawer_filled_in(page: Page, product: Product) -> 
     page.get_by_role("link", name="A long-running agent").click()
     drawer = page.get_by_role("complementary", name="New agent")
     expect(drawer.get_by_label("Name", exact=True)).to_have_value("my_service")
-    expect(drawer.get_by_label("Command")).to_have_value(re.compile("http.server"))
+    command = drawer.get_by_role("textbox", name="Command")
+    expect(command).to_have_value(re.compile("http.server"))
     drawer.get_by_role("button", name="Cancel").click()
     page.get_by_role("link", name="A container from an image").click()
     expect(drawer.get_by_label("Name", exact=True)).to_have_value("my_container")
@@ -158,10 +159,10 @@ def test_a_window_of_time_is_added_and_deleted(page: Page, product: Product) -> 
     dialog = page.get_by_role("dialog", name="New window")
     dialog.get_by_label("Name").fill("release")
     dialog.get_by_role("button", name="Add").click()
-    expect(page.get_by_role("cell", name="release")).to_be_visible()
+    expect(page.get_by_role("cell", name="release", exact=True)).to_be_visible()
     page.get_by_role("button", name="Delete window release").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("cell", name="release")).to_have_count(0)
+    expect(page.get_by_role("cell", name="release", exact=True)).to_have_count(0)
     assert product.get("windows/")["items"] == []
 
 
@@ -210,7 +211,7 @@ def test_a_token_is_made_shown_once_and_revoked(page: Page, product: Product) ->
     expect(page.get_by_text(text)).to_have_count(0)
     page.get_by_role("button", name="Revoke nightly-script").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_role("cell", name="nightly-script")).to_have_count(0)
+    expect(page.get_by_role("cell", name="nightly-script", exact=True)).to_have_count(0)
     assert product.api("GET", "me/", role="nightly").status == 401
 
 
