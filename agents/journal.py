@@ -6,8 +6,9 @@ only once that transaction has committed: what was rolled back is never shown.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,6 +23,16 @@ INSERT = (
     f"INSERT INTO {Event._meta.db_table} (at, kind, subject, actor, data) "
     "VALUES (%s, %s, %s, %s, %s)"
 )  # the ORM would spend more on an event than the run it tells of costs
+
+
+class Via(threading.local):
+    """By which door the request of this thread came, where its actor does not tell:
+    the admin, or something said. The web server sets it; else it is ""."""
+
+    door = ""
+
+
+via = Via()
 recorded = Signal()  # sent after commit, with entries: tuple[Entry, ...]
 
 
@@ -46,6 +57,8 @@ def record_many(entries: Sequence[Entry]) -> None:
     """
     if not entries:
         return
+    if via.door:
+        entries = [replace(e, data={**e.data, "via": via.door}) for e in entries]
     instant = connection.ops.adapt_datetimefield_value
     rows = [
         (instant(e.at), e.kind, e.subject, e.actor, orjson.dumps(e.data).decode())

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from agents import journal, redis
 from agents.config_keys import KEYS, ConfigError, SchedulerConfig
+from agents.config_words import ABOUT
 from agents.errors import Invalid
 from agents.http import iso
 from agents.models import ConfigOverride
@@ -95,6 +96,7 @@ def one_key(
         "key": name,
         "value": config.value_of(name),
         "source": source if row is None else "override",
+        "about": ABOUT.get(name, ""),
         "allowed": KEYS[name].allowed,
         "default": SchedulerConfig().value_of(name),
         "file": file.value_of(name) if name in file.given else None,
@@ -109,15 +111,44 @@ def set_override(key: str, value: object, *, actor: str, now: datetime) -> None:
     set_overrides({key: value}, actor=actor, now=now)
 
 
-def set_overrides(values: Mapping[str, object], *, actor: str, now: datetime) -> None:
-    """Change keys, all or none; null takes an override back.
+def preview(values: Mapping[str, object]) -> dict[str, Any]:
+    """What `set_overrides` would change, and what would take it back. Nothing does.
+
+    Raises Invalid as it does.
+    """
+    refuse_wrong(values)
+    rows = overrides()
+    kept = {key: row for key, row in rows.items() if key not in values}
+    fresh = {key: value for key, value in values.items() if value is not None}
+    before, after = merged(rows), merged({**kept, **fresh})
+    changed = [
+        {
+            "key": name,
+            "before": before.value_of(name),
+            "after": after.value_of(name),
+            "needs_restart": KEYS[name].restart,
+        }
+        for name in KEYS
+        if before.value_of(name) != after.value_of(name)
+    ]
+    return {"changed": changed, "undo": {key: rows.get(key) for key in values}}
+
+
+def refuse_wrong(values: Mapping[str, object]) -> None:
+    wanted = {key: value for key, value in values.items() if value is not None}
+    refuse_faults({**wanted, **{k: None for k in values if k not in KEYS}})
+
+
+def set_overrides(
+    values: Mapping[str, object], *, actor: str, now: datetime
+) -> dict[str, Any]:
+    """Change keys, all or none; null takes an override back. Answers as `preview`.
 
     Raises Invalid naming every key at fault. What already is so leaves no Event.
     """
-    wanted = {key: value for key, value in values.items() if value is not None}
-    refuse_faults({**wanted, **{k: None for k in values if k not in KEYS}})
+    refuse_wrong(values)
     with transaction.atomic():
-        before = merged(overrides())
+        told, before = preview(values), merged(overrides())
         for key, value in values.items():
             if value is None:
                 ConfigOverride.objects.filter(key=key).delete()
@@ -126,6 +157,7 @@ def set_overrides(values: Mapping[str, object], *, actor: str, now: datetime) ->
                 ConfigOverride.objects.update_or_create(key=key, defaults=row)
         record_changes(before, merged(overrides()), actor=actor, now=now)
         transaction.on_commit(spread)
+    return told
 
 
 def replace_overrides(

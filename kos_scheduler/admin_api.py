@@ -16,8 +16,8 @@ from rest_framework.views import APIView
 
 from agents import live_config
 from agents.errors import Invalid
-from agents.http import Query, fields_of, iso, page, paginate
-from kos_scheduler import tokens
+from agents.http import Query, fields_of, instant, iso, page, paginate
+from kos_scheduler import about, fleet_file, tokens
 from kos_scheduler.auth import actor_of, role_of
 from kos_scheduler.config import ConfigError, parse_config
 from kos_scheduler.models import ApiToken
@@ -47,7 +47,8 @@ class Me(APIView):
 
 
 class Config(APIView):
-    """The configuration in force. PATCH changes keys; PUT takes a whole YAML file."""
+    """The configuration in force. PATCH changes keys, and tells what it changed and
+    what takes it back; ?dry_run=true only tells. PUT takes a whole YAML file."""
 
     parser_classes = [StrictJSONParser, YAMLFile]
 
@@ -56,11 +57,16 @@ class Config(APIView):
         return Response(page(live_config.describe(), None))
 
     def patch(self, request: Request) -> Response:
+        dry = Query(request, allowed=["dry_run"]).boolean("dry_run", False)
         changes = fields_of(request.data, allowed=live_config.keys())
         if not changes:
             raise Invalid("no key to change")
-        live_config.set_overrides(changes, actor=actor_of(request), now=now())
-        return Response(page(live_config.describe(), None))
+        if dry:
+            told = live_config.preview(changes)
+        else:
+            actor = actor_of(request)
+            told = live_config.set_overrides(changes, actor=actor, now=now())
+        return Response({**page(live_config.describe(), None), "dry_run": dry, **told})
 
     def put(self, request: Request) -> Response:
         if not isinstance(request.data, bytes):
@@ -82,6 +88,7 @@ def shown(token: ApiToken) -> dict[str, Any]:
         "created_at": iso(token.created_at),
         "created_by": token.created_by,
         "last_used_at": iso(token.last_used_at),
+        "expires_at": iso(token.expires_at),
     }
 
 
@@ -95,12 +102,15 @@ class Tokens(APIView):
         return Response(page([shown(t) for t in found], following))
 
     def post(self, request: Request) -> Response:
-        given = fields_of(request.data, allowed=("name", "role"), required=("name",))
+        allowed = ("name", "role", "expires_at")
+        given = fields_of(request.data, allowed=allowed, required=("name",))
+        ends = given.get("expires_at")
         token, text = tokens.issue(
             given["name"],
             given.get("role", "viewer"),
             actor=actor_of(request),
             now=now(),
+            expires_at=None if ends is None else instant(ends, field="expires_at"),
         )
         return Response({**shown(token), "token": text}, status=201)
 
@@ -109,6 +119,23 @@ class Token(APIView):
     def delete(self, request: Request, pk: int) -> Response:
         tokens.revoke(pk, actor=actor_of(request), now=now())
         return Response(status=204)
+
+
+class About(APIView):
+    """GET about/: which version this is, and how its parts are."""
+
+    def get(self, request: Request) -> Response:
+        Query(request)
+        return Response(about.told(now(), whole=role_of(request) == "admin"))
+
+
+class Demo(APIView):
+    """POST demo/: the demo fleet, into a registry that has no agent yet."""
+
+    def post(self, request: Request) -> Response:
+        fields_of(request.data, allowed=())
+        loaded = fleet_file.load_demo(actor=actor_of(request), now=now())
+        return Response(loaded, status=201)
 
 
 class OpenAPI(SpectacularYAMLAPIView):
@@ -130,5 +157,7 @@ routes = [
     path("config/", Config.as_view()),
     path("tokens/", Tokens.as_view()),
     path("tokens/<int:pk>/", Token.as_view()),
+    path("about/", About.as_view()),
+    path("demo/", Demo.as_view()),
     path("openapi.yaml", OpenAPI.as_view()),
 ]

@@ -24,11 +24,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from agents import live_config
+from agents import journal, live_config
 from kos_scheduler import rates, tokens
 from kos_scheduler.api_errors import answer
 from kos_scheduler.roles import (
     ANYONE,
+    API,
     ROLES,
     RULES,
     SPAWNING,
@@ -83,7 +84,7 @@ def by_token(header: str) -> Caller:
         )
     token = tokens.find(text.strip(), now=clock())
     if token is None:
-        return Caller(fault="the API token is not known, or was revoked")
+        return Caller(fault="the API token is not known, was revoked, or has expired")
     return Caller(f"token:{token.name}", token.role)
 
 
@@ -118,12 +119,16 @@ class Enforcer:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.actor, request.kos_role = NOBODY.actor, NOBODY.role  # type: ignore[attr-defined]
-        return self.get_response(request)
+        try:
+            return self.get_response(request)
+        finally:
+            journal.via.door = ""
 
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
         match = request.resolver_match
+        journal.via.door = door_of(match.route) if match is not None else ""
         rule = rule_for(match.route) if match is not None else None
         if rule is not None and allows("", rule.get(request.method or "", ROLES[-1])):
             request.kos_allowed = True  # type: ignore[attr-defined]
@@ -144,6 +149,13 @@ class Enforcer:
         """Django's own middleware checks the views that are not exempt (DRF's are)."""
         exempt = getattr(view, "csrf_exempt", False)
         return caller.by_session and exempt and request.method not in SAFE
+
+
+def door_of(route: str) -> str:
+    """What the journal says of a change that came this way; "" for the usual one."""
+    if route.startswith("admin/"):
+        return "admin"
+    return "voice" if route == f"{API}voice/" else ""
 
 
 def decide(

@@ -17,6 +17,7 @@ class ApiToken(models.Model):
     created_by = models.CharField(max_length=150)
     last_used_at = models.DateTimeField(null=True)  # to the hour
     revoked_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)  # None: not by itself
 
     class Meta:
         ordering = ["name", "id"]

@@ -95,6 +95,9 @@ RULES: dict[str, Rule] = {
     f"{API}conditions/test/": acts("viewer"),
     # occurrences
     f"{API}schedules/{{}}/fire/": acts("editor"),
+    # what fires what, and trying it
+    f"{API}triggers/": reads(),
+    f"{API}schedules/{{}}/test-fire/": acts("operator"),
     # windows of time in which nothing may start
     f"{API}windows/": reads(POST="editor"),
     f"{API}windows/{{}}/": reads(PATCH="editor", DELETE="editor"),
@@ -173,7 +176,10 @@ RULES: dict[str, Rule] = {
     f"{API}nodes/{{}}/lost/": acts("admin"),
     f"{API}nodes/{{}}/taints/": {"PUT": "admin"},
     f"{API}audit/": reads(),
+    f"{API}audit/export/": reads(),
     f"{API}audit/verify/": reads(),
+    f"{API}about/": reads(),
+    f"{API}demo/": acts("admin"),
     f"{API}config/": reads(PATCH="admin", PUT="admin"),
     f"{API}tokens/": reads("admin", POST="admin"),
     f"{API}tokens/{{}}/": {"DELETE": "admin"},
@@ -190,6 +196,7 @@ SPAWNING = frozenset(
         f"{API}agents/{{}}/start/",
         f"{API}agents/{{}}/reset/",
         f"{API}graphs/{{}}/start/",
+        f"{API}schedules/{{}}/test-fire/",
     }
 )
 ADMIN_SITE: Rule = reads("admin", POST="admin")  # everything under /admin/

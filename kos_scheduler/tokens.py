@@ -24,10 +24,17 @@ BY_DIGEST = Prepared(ApiToken, rest="WHERE t0.digest = %s")
 STAMP_EVERY = timedelta(hours=1)  # last_used_at; finer would write on every read
 
 
-def issue(name: str, role: str, *, actor: str, now: datetime) -> tuple[ApiToken, str]:
+def issue(
+    name: str,
+    role: str,
+    *,
+    actor: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
     """Make a token. Returns its row and the token itself, which is not kept.
 
-    Raises Invalid for a name or role that is not allowed.
+    Raises Invalid for a name, role or end that is not allowed.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         said = "letters, digits, dot, dash and underscore; at most 64, no dash first"
@@ -35,10 +42,18 @@ def issue(name: str, role: str, *, actor: str, now: datetime) -> tuple[ApiToken,
     if role not in ROLES:
         said = f"expected one of {', '.join(ROLES)}"
         raise Invalid(f"role: {said}", {"role": [said]})
+    if expires_at is not None and expires_at <= now:
+        said = "expected an instant in the future"
+        raise Invalid(f"expires_at: {said}", {"expires_at": [said]})
     text = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         token = ApiToken.objects.create(
-            name=name, role=role, digest=digest(text), created_at=now, created_by=actor
+            name=name,
+            role=role,
+            digest=digest(text),
+            created_at=now,
+            created_by=actor,
+            expires_at=expires_at,
         )
         journal.record(
             "auth.token_issued",
@@ -57,6 +72,8 @@ def find(text: str, *, now: datetime) -> ApiToken | None:
         return None
     token = BY_DIGEST.first(digest(text))
     if token is None or token.revoked_at is not None:
+        return None
+    if token.expires_at is not None and token.expires_at <= now:
         return None
     stamp(token, now)
     return token

@@ -23,6 +23,7 @@ import scheduling.results_api
 import scheduling.schedule_api
 import scheduling.sensor_api
 import scheduling.timeline_api
+import scheduling.trigger_api
 import scheduling.voice_api
 import scheduling.window_api
 import scheduling.yield_api
@@ -55,6 +56,7 @@ api: list[URLPattern | URLResolver] = [
     *hook_door.routes,
     *scheduling.yield_api.routes,
     *scheduling.voice_api.routes,
+    *scheduling.trigger_api.routes,
     *monitor.api.routes,
     *log_api.routes,
     *line_api.routes,

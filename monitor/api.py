@@ -12,15 +12,13 @@ from rest_framework.views import APIView
 
 from agents import sealing
 from agents.errors import NotFound
-from agents.http import Query, orjson_response
-from agents.models import Event
-from monitor import audit, logs
+from agents.http import LongAnswer, Query, orjson_response
+from monitor import audit, audit_list, logs
 from monitor.logs import STREAMS, Chunk, Stream
 from scheduling.models import Run
 from scheduling.run_state import FINAL
 
 DEFAULT_BYTES = 64 * 1024
-AUDIT_COLUMNS = ("seq", "at", "kind", "subject", "actor", "data")
 
 
 @require_safe
@@ -78,31 +76,46 @@ def _cut(chunk: Chunk) -> dict[str, int] | None:
 
 
 class Audit(APIView):
-    """GET audit/?since&before&order&limit: the sealed journal, oldest first.
+    """GET audit/?since&before&order&limit and filters: the sealed journal, oldest
+    first.
 
     `next` goes on from the last entry: as `since`, or as `before` when newest first.
     """
 
     def get(self, request: Request) -> HttpResponse:
-        query = Query(request, allowed=["since", "before", "order", "subject"])
-        rows = Event.objects.filter(seq__gt=query.integer("since", 0))
-        if (before := query.integer("before")) is not None:
-            rows = rows.filter(seq__lt=before)
-        if (subject := query.text("subject")) is not None:
-            rows = rows.filter(subject=subject)
-        newest_first = query.choice("order", ("oldest", "newest")) == "newest"
-        rows = rows.order_by("-seq" if newest_first else "seq")
-        found = list(rows.values(*AUDIT_COLUMNS)[: query.limit])
-        last = found[-1]["seq"] if len(found) == query.limit else None
-        return orjson_response({"items": found, "next": last})
+        more = ("since", "before", "order")
+        query = Query(request, allowed=[*audit_list.FILTERS, *more])
+        found, following = audit_list.page_of(query)
+        return orjson_response({"items": found, "next": following})
+
+
+class AuditExport(APIView):
+    """GET audit/export/?format: all that the same filters leave, as CSV or JSON."""
+
+    def get(self, request: Request) -> LongAnswer:
+        query = Query(request, allowed=[*audit_list.FILTERS, "format"])
+        form = query.choice("format", ("csv", "json"), "csv")
+        rows = audit_list.filtered(query)
+        if form == "csv":
+            body, kind = audit_list.as_csv(rows), "text/csv; charset=utf-8"
+        else:
+            body, kind = audit_list.as_json(rows), "application/json"
+        answer = LongAnswer(body, content_type=kind)
+        answer["Content-Disposition"] = f'attachment; filename="audit.{form}"'
+        return answer
 
 
 class AuditVerify(APIView):
-    """GET audit/verify/: is the journal what was sealed?"""
+    """GET audit/verify/: is the journal what was sealed? With ?after= only a part
+    from there on; `next` goes on, and is null with the last."""
 
     def get(self, request: Request) -> HttpResponse:
-        Query(request)
-        report = audit.verify(sealing.sealing_key(), sealing.head_path())
+        after = Query(request, allowed=["after"]).integer("after")
+        key, head = sealing.sealing_key(), sealing.head_path()
+        if after is None:
+            report = audit.verify(key, head)
+        else:
+            report = audit.verify_part(key, head, after)
         return orjson_response({**_fields(report), "ok": report.ok})
 
 
@@ -111,6 +124,8 @@ def _fields(report: audit.Report) -> dict[str, Any]:
         "events": report.events,
         "seals": report.seals,
         "unsealed": report.unsealed,
+        "next": report.following,
+        "last": report.last,
         "findings": [
             {"fault": f.fault, "seq": f.seq, "text": f.text} for f in report.findings
         ],
@@ -121,5 +136,6 @@ routes = [
     path("health/", health, name="health"),
     path("runs/<str:uid>/logs/", RunLogs.as_view(), name="run-logs"),
     path("audit/", Audit.as_view(), name="audit"),
+    path("audit/export/", AuditExport.as_view(), name="audit-export"),
     path("audit/verify/", AuditVerify.as_view(), name="audit-verify"),
 ]

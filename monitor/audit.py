@@ -16,6 +16,7 @@ from django.db.models import Q
 from agents import sealing
 from agents.models import Event, Seal
 
+PART_EVENTS = 20_000  # that a part looks at: a fraction of a second
 Fault = Literal["changed", "removed", "added", "seal_removed", "cut_off", "no_head"]
 
 
@@ -32,6 +33,8 @@ class Report:
     seals: int
     unsealed: int  # the last second or so; not covered yet
     findings: tuple[Finding, ...]
+    last: int = 0  # the newest sealed number
+    following: int | None = None  # a part: where to go on
 
     @property
     def ok(self) -> bool:
@@ -40,11 +43,25 @@ class Report:
 
 def verify(key: bytes, head: Path) -> Report:
     """Compute every seal again and compare; findings say where and what."""
+    return _verify(key, head, 0, None)
+
+
+def verify_part(key: bytes, head: Path, after: int) -> Report:
+    """The same for the seals behind number `after`, a bounded piece of them: for who
+    shows how far it is. What lies behind the last seal is looked at with the last."""
+    return _verify(key, head, after, PART_EVENTS)
+
+
+def _verify(key: bytes, head: Path, after: int, most: int | None) -> Report:
     findings: list[Finding] = []
-    seals = events = 0
-    before: Seal | None = None
-    for seal in Seal.objects.order_by("first_seq").iterator():
-        seals += 1
+    seals = events = looked = 0
+    before = Seal.objects.filter(last_seq__lte=after).order_by("-last_seq").first()
+    last = Seal.objects.order_by("-last_seq").values_list("last_seq", flat=True).first()
+    rest = Seal.objects.filter(last_seq__gt=after).order_by("first_seq")
+    for seal in rest.iterator():
+        if most is not None and looked >= most and before is not None:
+            return Report(events, seals, 0, tuple(findings), last or 0, before.last_seq)
+        seals, looked = seals + 1, looked + seal.count
         faults = list(_check(seal, before, key))
         events += 0 if faults else seal.count
         findings += faults
@@ -52,7 +69,7 @@ def verify(key: bytes, head: Path) -> Report:
     findings += _after(before)
     findings += _check_head(before, sealing.read_head(head))
     unsealed = Event.objects.filter(seq=None).count()
-    return Report(events, seals, unsealed, tuple(findings))
+    return Report(events, seals, unsealed, tuple(findings), last or 0)
 
 
 def _check(seal: Seal, before: Seal | None, key: bytes) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ written down, and the new rule counts from now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -167,6 +167,7 @@ def change(
         checked = _merged(row, raw)
         before = Undoable(f"change of {row}", row)
         was = {name: getattr(row, name) for name in (*TIMING, "enabled")}
+        was_sent = _sent(row, raw)
         _apply(row, checked, before, actor, now)
         surround(row)
         check_gang(row)
@@ -175,8 +176,15 @@ def change(
             check_it_fires(row, now)
         save(row)
         token = before.keep(actor=actor, now=now)
-        tell("schedule.changed", row, actor, now, changed=sorted(raw))
+        told = {"before": was_sent, "after": _sent(row, raw)}
+        tell("schedule.changed", row, actor, now, changed=sorted(raw), **told)
     return row, token
+
+
+def _sent(row: Schedule, keys: Iterable[str]) -> dict[str, Any]:
+    """What these keys are, as people send them; for the journal."""
+    shape = shape_of({c: getattr(row, c) for c in SHAPED}, row.agent.agent_id)
+    return {key: shape.get(key) for key in keys}
 
 
 def _merged(row: Schedule, raw: dict[str, Any]) -> Checked:

@@ -58,7 +58,7 @@ def answer(body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     before = agent_scheduler.seen(config, **whole)
     after = agent_scheduler.seen(changed, **whole)
     after = _with_nodes(after, body.get("nodes", []), changed)
-    was, would = _fates(before, config, now), _fates(after, changed, now)
+    was, would = fates(before, config, now), fates(after, changed, now)
     differ = [pk for pk, fate in would.items() if was.get(pk) not in (None, fate)]
     names = _names(differ[:MOST_CHANGES])
     length = what_if_ahead.hours_in(body.get("hours"))
@@ -168,7 +168,7 @@ def _resized(
 # -- what becomes of each --------------------------------------------------------------
 
 
-def _fates(
+def fates(
     snapshot: Snapshot, config: SchedulerConfig, now: datetime
 ) -> dict[int, Fate]:
     """Of every run of the snapshot; who is not decided on waits as its class does."""

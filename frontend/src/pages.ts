@@ -7,6 +7,8 @@ import ListOrdered from '@lucide/svelte/icons/list-ordered';
 import Network from '@lucide/svelte/icons/network';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
 import Server from '@lucide/svelte/icons/server';
+import Settings from '@lucide/svelte/icons/settings';
+import Zap from '@lucide/svelte/icons/zap';
 import type { Component } from 'svelte';
 
 export interface PageInfo {
@@ -61,11 +63,25 @@ export const PAGES: readonly PageInfo[] = [
     load: () => import('./nodes/NodesPage.svelte'),
   },
   {
+    path: '/triggers',
+    name: 'Triggers',
+    key: 't',
+    icon: Zap,
+    load: () => import('./triggers/TriggersPage.svelte'),
+  },
+  {
     path: '/audit',
     name: 'Audit',
     key: 'l',
     icon: ScrollText,
     load: () => import('./audit/AuditPage.svelte'),
+  },
+  {
+    path: '/settings',
+    name: 'Settings',
+    key: ',',
+    icon: Settings,
+    load: () => import('./settings/SettingsPage.svelte'),
   },
 ];
 

@@ -28,5 +28,61 @@ export function linkOf(subject: string): { href: string; text: string } | null {
   if (kind === 'agent')
     return { href: `/agents?agent=${encodeURIComponent(id)}`, text: id };
   if (kind === 'node') return { href: '/nodes', text: id };
+  if (kind === 'schedule')
+    return { href: '/triggers', text: `schedule ${id.slice(0, 8)}` };
+  if (kind === 'config')
+    return { href: `/settings?q=${encodeURIComponent(id)}`, text: id };
+  if (kind === 'token') return { href: '/settings?show=tokens', text: `token ${id}` };
+  if (kind === 'hook') return { href: '/triggers?show=hooks', text: `webhook ${id}` };
+  if (kind === 'window' || kind === 'calendar')
+    return { href: '/triggers?show=days', text: `${kind} ${id}` };
   return null;
+}
+
+export interface Change {
+  readonly key: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+type Data = Readonly<Record<string, unknown>>;
+const isObject = (value: unknown): value is Data =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const same = (a: unknown, b: unknown): boolean =>
+  JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+
+/** The keys two objects differ in. */
+export function differences(before: Data, after: Data): Change[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
+    .filter((key) => !same(before[key], after[key]))
+    .map((key) => ({ key, before: before[key], after: after[key] }));
+}
+
+/** What an entry says became of what: its "before" and "after", and pairs such as
+ *  "rule_before" and "rule_after". */
+export function changesOf(data: Data = {}): Change[] {
+  const found: Change[] = [];
+  if ('before' in data || 'after' in data) {
+    const { before, after } = data;
+    if (isObject(before) && isObject(after)) found.push(...differences(before, after));
+    else found.push({ key: String(data['key'] ?? 'value'), before, after });
+  }
+  for (const name of Object.keys(data)) {
+    const stem = /^(.+)_before$/.exec(name)?.[1];
+    if (!stem || !(`${stem}_after` in data)) continue;
+    found.push({ key: stem, before: data[name], after: data[`${stem}_after`] });
+  }
+  return found;
+}
+
+/** What else it tells, besides the changes. */
+export function factsOf(data: Data = {}): [string, unknown][] {
+  const told = /^(before|after|via|.+_before|.+_after)$/;
+  return Object.entries(data).filter(
+    ([key, value]) =>
+      !told.test(key) &&
+      value !== null &&
+      value !== '' &&
+      !(key === 'key' && 'before' in data),
+  );
 }

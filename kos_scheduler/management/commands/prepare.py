@@ -14,11 +14,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from agents.models import Agent
+from kos_scheduler.fleet_file import DEMO_FLEET
 from kos_scheduler.roles import ROLES
 
 ADMIN = "admin"
 PASSWORD_BYTES = 12  # 96 bits of chance; short enough to type
-DEMO_FLEET = Path("demo") / "fleet.yaml"
 
 
 class Command(BaseCommand):
