@@ -84,9 +84,9 @@ def test_each_view_opens_with_the_runs_of_its_days(
     views: Desk, fleet: dict[str, str]
 ) -> None:
     for view in ("week", "month", "list"):
-        root = show(views, view, date=tomorrow())
+        root = show(views, view, date=tomorrow(), q="cal_week")
         expect(root.get_by_text("cal_week").first).to_be_visible(timeout=LOAD_MS)
-    root = show(views, "day", date=tomorrow())
+    root = show(views, "day", date=tomorrow(), q="cal_week")
     expect(item(root, fleet["cal_week"])).to_be_visible()
     root = show(views, "year")
     expect(root.locator(f'[data-date="{tomorrow()}"]')).to_have_attribute(

@@ -5,6 +5,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { AgentStatus } from '../../api/types';
 import { asTimeline, dayGrid, type ClockRemark, type DayBand } from '../../api/grid';
 import { iso } from '../../core/time';
+import { isFinal } from '../../core/run_state';
 import { fleet } from '../../live/fleet.svelte';
 import { filterRows } from '../filter';
 import type { TimelineStore } from '../store.svelte';
@@ -15,6 +16,7 @@ export interface Entry {
   readonly id: string;
   readonly start: number;
   readonly end: number;
+  readonly endless: boolean; // kept running: it has no end to draw
 }
 
 export class GridContent {
@@ -68,7 +70,7 @@ export class GridContent {
       const first = Math.max(one.start, period.from);
       if (banded.has(`${one.item.agent} ${dateOf(first, zone)}`)) continue;
       ids.add(one.id);
-      entries.push({ id: one.id, start: one.start, end: one.end });
+      entries.push(entryOf(one));
       if (this.placed.get(one.id) !== one) this.placed.set(one.id, one);
     }
     for (const id of this.placed.keys()) if (!ids.has(id)) this.placed.delete(id);
@@ -83,6 +85,11 @@ export class GridContent {
       (band) => band.agent !== null && fleet.agents.get(band.agent)?.status === state,
     );
   }
+}
+
+function entryOf({ id, start, end, state, item }: Placed): Entry {
+  const kept = fleet.agents.get(item.agent)?.kind === 'persistent';
+  return { id, start, end, endless: kept && state !== 'planned' && !isFinal(state) };
 }
 
 function sameEntries(a: readonly Entry[], b: readonly Entry[]): boolean {

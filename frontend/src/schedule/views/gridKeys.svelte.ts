@@ -127,7 +127,9 @@ export class GridKeys {
 
   #button(id: string): HTMLElement | null {
     const root = this.host.root();
-    return root?.querySelector(`[data-bar="${CSS.escape(id)}"]`) ?? null;
+    const found = root?.querySelector<HTMLElement>(`[data-bar="${CSS.escape(id)}"]`);
+    // A month hides what has no room in its day.
+    return found && getComputedStyle(found).visibility !== 'hidden' ? found : null;
   }
 
   focus(id: string): void {

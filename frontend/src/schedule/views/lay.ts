@@ -26,9 +26,9 @@ export function layOut(
 ): Laid[] {
   const hourly = view === 'day' || view === 'week';
   const begin = days[0] ?? 0;
-  const runs = entries.map(({ id, start, end }) => {
+  const runs = entries.map(({ id, start, end, endless }) => {
     const from = face.toWall(Math.max(start, begin));
-    const long = hourly && end - start >= LONG_MS;
+    const long = hourly && (endless || end - start >= LONG_MS);
     // In a month or a list a run stands on the day it began.
     const last = hourly ? Math.max(face.toWall(end), from + LEAST_MS) : from + MINUTE;
     return {
