@@ -4,7 +4,7 @@
  * plain, and the names of days, which open the day, are links for keyboard and ear.
  */
 
-const TABLE = ['table', 'row', 'rowgroup', 'cell', 'columnheader'];
+const TABLE = ['table', 'row', 'rowgroup', 'cell', 'columnheader', 'list', 'listitem'];
 const WRONG = TABLE.map((role) => `[role=${role}]`).join(', ');
 const DAYS = '.ec-day-head > time:first-child, .ec-col-head > time';
 
@@ -22,8 +22,8 @@ export function tidyRoles(root: HTMLElement): () => void {
       name.setAttribute('role', 'link');
       name.setAttribute('tabindex', '0');
     }
-    // What scrolls can be reached by keys where nothing in it can.
-    root.querySelector('.ec-main')?.setAttribute('tabindex', '-1');
+    // Keys scroll it even where nothing in it takes the focus.
+    root.querySelector('.ec-main')?.setAttribute('tabindex', '0');
   };
   tidy();
   const observer = new MutationObserver(tidy);
