@@ -119,6 +119,8 @@ RULES: dict[str, Rule] = {
     f"{API}bulk/schedules/": acts("operator"),
     f"{API}voice/": acts("viewer"),  # what it does asks for the role of that
     f"{API}timeline/": reads(),
+    f"{API}timeline/grid/": reads(),
+    f"{API}timeline/days/": reads(),
     f"{API}capacity/": reads(),
     f"{API}overview/": reads(),
     f"{API}queue/": reads(),

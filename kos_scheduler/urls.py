@@ -14,6 +14,7 @@ import scheduling.calendar_api
 import scheduling.deadline_api
 import scheduling.feed_api
 import scheduling.graph_api
+import scheduling.grid_api
 import scheduling.hooks_api
 import scheduling.limit_api
 import scheduling.place_api
@@ -40,6 +41,7 @@ api: list[URLPattern | URLResolver] = [
     *agents.secrets_api.routes,
     *scheduling.schedule_api.routes,
     *scheduling.sensor_api.routes,
+    *scheduling.grid_api.routes,
     *scheduling.timeline_api.routes,
     *scheduling.api.routes,
     *scheduling.backfill_api.routes,

@@ -116,6 +116,12 @@ def read_of(
     return _items(f"WHERE {where} AND {_one_of(column, keys)}", values)
 
 
+def read_where(window: Window, condition: str) -> list[RunItem]:
+    """Those of its runs that a condition of ours holds for."""
+    where, values = window.where()
+    return _items(f"WHERE {where} AND ({condition})", values)
+
+
 def live_except(
     window: Window, column: Column, keys: Collection[int | None]
 ) -> list[RunItem]:

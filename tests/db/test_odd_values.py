@@ -139,6 +139,8 @@ QUERIES = {
     "runs/": "agent state node schedule root parent started_after started_before",
     "runs/{uid}/logs/": "stream after",
     "timeline/": "from to group q max_items",
+    "timeline/grid/": "from to timezone q max_items singly",
+    "timeline/days/": "year timezone q",
     "capacity/": "from to step_s",
     "queue/": "",
     "nodes/": "",

@@ -28,7 +28,7 @@ export class Carry {
   #steps = 0;
 
   constructor(
-    private readonly view: TimelineView,
+    private readonly view: Pick<TimelineView, 'scale'>,
     private readonly rowsAreNodes: () => boolean,
   ) {}
 

@@ -8,6 +8,7 @@ import type {
   Delta,
   Group,
   RunDelta,
+  Timeline,
   TimelineBand,
   TimelineItem,
   TimelineRow,
@@ -25,6 +26,9 @@ export interface Wanted {
   readonly to: number;
   readonly group: Group;
   readonly q: string;
+  /** Another question than the timeline's, and what tells its answers apart. */
+  readonly kind?: string;
+  readonly ask?: (signal: AbortSignal) => Promise<Timeline>;
 }
 
 export class TimelineStore {
@@ -61,8 +65,8 @@ export class TimelineStore {
     this.#asking = asking;
     const former = this.#wanted;
     this.#wanted = wanted;
-    if (former?.group !== wanted.group || this.phase === 'failed')
-      this.phase = 'loading';
+    const another = former?.group !== wanted.group || former.kind !== wanted.kind;
+    if (another || this.phase === 'failed') this.phase = 'loading';
     this.refreshing = true;
     try {
       await this.#fetch(wanted, asking.signal);
@@ -94,16 +98,7 @@ export class TimelineStore {
   }
 
   async #fetch(wanted: Wanted, signal: AbortSignal): Promise<void> {
-    const answer = await api.timeline(
-      {
-        from: iso(wanted.from),
-        to: iso(wanted.to),
-        group: wanted.group,
-        max_items: MAX_ITEMS,
-        ...(wanted.q ? { q: wanted.q } : {}),
-      },
-      signal,
-    );
+    const answer = await (wanted.ask?.(signal) ?? api.timeline(query(wanted), signal));
     clock.learn(answer.now);
     this.snapshotAt = Date.parse(answer.now);
     this.index.replace(answer.items);
@@ -223,6 +218,16 @@ export class TimelineStore {
   #put(placed: Placed): void {
     this.#show(new Set(this.index.put(placed)));
   }
+}
+
+function query(wanted: Wanted): api.TimelineQuery {
+  return {
+    from: iso(wanted.from),
+    to: iso(wanted.to),
+    group: wanted.group,
+    max_items: MAX_ITEMS,
+    ...(wanted.q ? { q: wanted.q } : {}),
+  };
 }
 
 /** What a delta tells that is not a run on a row we have. */
