@@ -16,6 +16,9 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from kos_scheduler.auth import NOBODY, ROLE_AT_LOGIN, Caller, by_token, role_of_user
+from kos_scheduler.roles import API, RULES, allows
+
+MOVING = RULES[f"{API}occurrences/{{}}/move/"]["POST"]
 
 
 class SocketGate:
@@ -35,6 +38,7 @@ class SocketGate:
             **scope,
             "actor": caller.actor,
             "kos_role": caller.role,
+            "kos_may_move": allows(caller.role, MOVING),
             "kos_still_allowed": still_allowed,
         }
         return await self.app(scope, receive, send)

@@ -21,10 +21,10 @@ from django.conf import settings
 from django.http.request import validate_host
 from django.utils.timezone import now  # noqa: TID251 - a consumer is an entry point
 
-from monitor import hub, log_tail
+from monitor import hub, log_tail, presence
 from monitor.logs import UID
 
-SHARED_TOPICS = frozenset({"runs", "agents", "queue", "nodes"})
+SHARED_TOPICS = frozenset({"runs", "agents", "queue", "nodes", presence.TOPIC})
 MOST_LOGS = 8  # log topics of one socket
 MOST_TOPICS = 64  # in one message
 MOST_CHARS = 8_192  # of one message from a client
@@ -47,6 +47,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.sending = asyncio.Lock()
         self.heard: list[float] = []
+        self.silence: asyncio.TimerHandle | None = (
+            None  # runs while something is dragged
+        )
         await self.accept()
         if not origin_allowed(self.scope):
             await self.close(code=WRONG_ORIGIN)
@@ -60,6 +63,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             task.cancel()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         if self.seat is not None:
+            self.put_down()
             hub.of_this_loop().leave(self.seat)
             self.seat = None
 
@@ -73,8 +77,45 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         elif len(text_data or bytes_data or "") > MOST_CHARS:
             await self.close(code=TOO_BIG)
         else:
-            topics, fault = topics_of(text_data)
+            await self.hear(said_in(text_data))
+
+    async def hear(self, said: Any) -> None:
+        """One message that was small enough."""
+        if isinstance(said, dict) and said.get("type") == presence.TOPIC:
+            await self.drag(said)
+        else:
+            topics, fault = topics_of(said)
             await (self.complain(fault) if fault else self.subscribe(topics))
+
+    async def drag(self, said: dict[str, Any]) -> None:
+        """The others see what this client drags, until it stops or falls silent."""
+        if not self.scope.get("kos_may_move"):
+            detail = "your role may not move runs"
+            return await self.complain(detail, code="forbidden")
+        if self.seat is None or not self.seat.sees_drags:
+            return await self.complain("subscribe to presence first")
+        try:
+            drag = presence.drag_of(said)
+        except presence.BadDrag as error:
+            return await self.complain(str(error))
+        if drag is None:
+            return self.put_down()
+        if self.silence is not None:
+            self.silence.cancel()
+        loop = asyncio.get_running_loop()
+        self.silence = loop.call_later(presence.SILENCE_S, self.put_down)
+        return self.share(drag)
+
+    def put_down(self) -> None:
+        if self.silence is not None:
+            self.silence.cancel()
+            self.silence = None
+            self.share(None)
+
+    def share(self, drag: presence.Drag | None) -> None:
+        if self.seat is not None:
+            who, actor = self.seat.who, str(self.scope.get("actor", ""))
+            hub.of_this_loop().share(who, presence.frame_of(who, actor, drag))
 
     def is_flood(self) -> bool:
         second_ago = asyncio.get_running_loop().time() - 1
@@ -93,6 +134,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             hello = {"type": "hello", "n": n, "server": "kos", "now": now()}
             await self.tell(hello)
             self.start("feed", self.feed(self.seat))
+        if self.seat is not None and presence.TOPIC in topics:
+            self.seat.sees_drags = True
         for topic in sorted(wanted - set(self.tasks)):
             follow = log_tail.follow(topic.removeprefix("log:"), self.tell)
             self.start(topic, follow)
@@ -115,8 +158,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 return
             await self.tell({"type": "ping"})
 
-    async def complain(self, detail: str) -> None:
-        await self.tell({"type": "error", "code": "invalid", "detail": detail})
+    async def complain(self, detail: str, code: str = "invalid") -> None:
+        await self.tell({"type": "error", "code": code, "detail": detail})
 
     async def tell(self, what: dict[str, Any]) -> None:
         text = orjson.dumps(what, option=orjson.OPT_UTC_Z).decode()
@@ -134,11 +177,17 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.base_send(what)
 
 
-def topics_of(text: str | None) -> tuple[list[str], str]:
-    """The topics of {"subscribe": [...]}, or what is wrong with the message."""
+def said_in(text: str | None) -> Any:
+    """The message; None when it is no JSON."""
     try:
-        said = orjson.loads(text or "")
+        return orjson.loads(text or "")
     except orjson.JSONDecodeError:
+        return None
+
+
+def topics_of(said: Any) -> tuple[list[str], str]:
+    """The topics of {"subscribe": [...]}, or what is wrong with the message."""
+    if said is None:
         return [], "expected JSON"
     if not isinstance(said, dict) or not isinstance(said.get("subscribe"), list):
         return [], 'expected {"subscribe": [topics]}'

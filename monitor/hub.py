@@ -4,7 +4,8 @@ A frame is encoded once, by whoever published it; the hub only reads its number.
 number out of turn, a lost connection or an emptied Redis becomes a `resync` for
 everybody: fetch your snapshots again. Each socket has a bounded queue; one that does
 not keep up loses what it had waiting and gets a `resync` of its own, so a slow client
-costs the others nothing.
+costs the others nothing. What somebody drags (monitor/presence.py) goes the same way
+without a number: of each who drags only the latest waits.
 
 The counter is read in the order of the stream: the hub asks Redis to publish a mark
 with the current number and takes it when it comes by. The marks also show that the
@@ -15,16 +16,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections import Counter, deque
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from agents.redis import RedisError, async_connection
+from monitor import presence
 from monitor.agent_status_monitor import CHANNEL, COUNTER
 
 MOST_QUEUED = 1000  # frames one socket may be behind
 MOST_QUEUED_CHARS = 2 * 2**20  # and how much text that may be
+MOST_GHOSTS = 64  # people who drag, of whom one socket is told at once
 MARK_EVERY_S = 5.0
 MARK_WITHIN_S = 10.0  # no mark for so long: the connection is dead
 RETRY_S = 0.5
@@ -47,7 +51,10 @@ class Seat:
     """One socket's place: what it has yet to be sent."""
 
     def __init__(self) -> None:
+        self.who = secrets.token_hex(6)
+        self.sees_drags = False
         self._queue: deque[Message] = deque()
+        self._ghosts: dict[str, Message] = {}  # the latest of each who drags
         self._chars = 0
         self._news = asyncio.Event()
 
@@ -62,10 +69,18 @@ class Seat:
         self._queue.append(what)
         self._news.set()
 
+    def put_ghost(self, who: str, what: Message) -> None:
+        """What `who` drags now, in place of what we were yet to be told of them."""
+        if who in self._ghosts or len(self._ghosts) < MOST_GHOSTS:
+            self._ghosts[who] = what
+            self._news.set()
+
     async def get(self) -> Message:
-        while not self._queue:
+        while not self._queue and not self._ghosts:
             self._news.clear()
             await self._news.wait()
+        if not self._queue:
+            return self._ghosts.pop(next(iter(self._ghosts)))
         what = self._queue.popleft()
         self._chars -= len(what["text"])
         return what
@@ -85,6 +100,8 @@ class Hub:
         self._seats: set[Seat] = set()
         self._task: asyncio.Task[None] | None = None
         self._marked_at = 0.0
+        self._dragged: dict[str, bytes] = {}  # of our own sockets, yet to be passed on
+        self._drags = asyncio.Event()
 
     async def join(self) -> tuple[Seat, int]:
         """A seat and the number after which its deltas begin."""
@@ -102,6 +119,11 @@ class Hub:
             self._task.cancel()
             self._task = None
             self.ready.clear()
+
+    def share(self, who: str, frame: bytes) -> None:
+        """Tell everybody what `who` drags; soon, and only the latest."""
+        self._dragged[who] = frame
+        self._drags.set()
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -121,15 +143,17 @@ class Hub:
             stack.push_async_callback(redis.aclose)
             pubsub = redis.pubsub(ignore_subscribe_messages=True)
             stack.push_async_callback(pubsub.aclose)
-            await pubsub.subscribe(CHANNEL)
+            await pubsub.subscribe(CHANNEL, presence.CHANNEL)
             self._marked_at = asyncio.get_running_loop().time()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(pubsub))
                 group.create_task(self._mark(redis))
+                group.create_task(self._share(redis))
 
     async def _listen(self, pubsub: Any) -> None:
         async for heard in pubsub.listen():
-            self.take(heard["data"])
+            ghost = heard["channel"] == presence.CHANNEL.encode()
+            (self.take_ghost if ghost else self.take)(heard["data"])
         raise OSError("the subscription ended")
 
     async def _mark(self, redis: Any) -> None:
@@ -140,6 +164,26 @@ class Hub:
             late_s = asyncio.get_running_loop().time() - self._marked_at
             if late_s > MARK_WITHIN_S:
                 raise TimeoutError("no mark came back")
+
+    async def _share(self, redis: Any) -> None:
+        """Pass on what our sockets drag, at a pace that a network bears."""
+        while True:
+            await self._drags.wait()
+            self._drags.clear()
+            frames, self._dragged = self._dragged, {}
+            for frame in frames.values():
+                await redis.publish(presence.CHANNEL, frame)
+            await asyncio.sleep(presence.EVERY_S)
+
+    def take_ghost(self, data: bytes) -> None:
+        """What somebody drags, here or at another process; not told to themselves."""
+        said = presence.WHO.match(data)
+        if said is None:
+            return
+        who, what = said[1].decode(), message(data.decode(errors="replace"))
+        for seat in self._seats:
+            if seat.sees_drags and seat.who != who:
+                seat.put_ghost(who, what)
 
     def take(self, data: bytes) -> None:
         """One message of the channel, in order."""

@@ -367,9 +367,30 @@ export interface LogFrame {
   readonly text: string;
 }
 
+/** What somebody else drags right now; null: they put it down. */
+export interface PresenceFrame {
+  readonly type: 'presence';
+  readonly who: string; // a connection, not a person
+  readonly name: string;
+  readonly hue: number; // degrees
+  readonly drag: WireDrag | null;
+}
+
+export interface WireDrag {
+  readonly item: string | null; // an occurrence or a run; null: a new one is being placed
+  readonly agent: string;
+  readonly mode: 'move' | 'resize' | 'create';
+  readonly start: string;
+  readonly end: string;
+  readonly group: Group;
+  readonly row: string;
+  readonly count?: number; // items carried along
+}
+
 export type Frame =
   | { readonly type: 'hello'; readonly n: number; readonly now: string }
   | Delta
   | { readonly type: 'resync' }
   | LogFrame
+  | PresenceFrame
   | { readonly type: 'ping' };

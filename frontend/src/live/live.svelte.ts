@@ -1,12 +1,12 @@
 /** The one live feed of the application: who wants to know is told, once per frame drawn. */
 
-import type { Delta, Frame, LogFrame } from '../api/types';
+import type { Delta, Frame, LogFrame, PresenceFrame } from '../api/types';
 import { clock } from '../core/clock.svelte';
 import { News } from './news';
 import { emptyFeed, receive, type Feed } from './reducer';
 import { LiveSocket, type Link } from './socket';
 
-const TOPICS = ['runs', 'agents', 'queue', 'nodes'] as const;
+const TOPICS = ['runs', 'agents', 'queue', 'nodes', 'presence'] as const;
 const MOST_LOGS = 8; // of one connection, by the server's rule
 
 export interface Listener {
@@ -17,6 +17,8 @@ export interface Listener {
    * hear everything: a snapshot that is older has to be fetched again.
    */
   onresync?(since: number): void;
+  /** Somebody else drags something, or has put it down. */
+  onpresence?(frame: PresenceFrame): void;
 }
 
 type LogListener = (frame: LogFrame) => void;
@@ -50,6 +52,11 @@ class Live {
   listen(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Says something to the server; lost when there is no connection. */
+  say(message: unknown): void {
+    this.#socket?.send(message);
   }
 
   followLog(uid: string, listener: LogListener): () => void {
@@ -90,6 +97,8 @@ class Live {
     this.#feed = feed;
     if (frame.type === 'hello') {
       clock.learn(frame.now);
+    } else if (frame.type === 'presence') {
+      for (const listener of this.#listeners) listener.onpresence?.(frame);
     }
     if (effect.kind === 'apply') this.#gather(effect.delta);
     else if (effect.kind === 'resync') {
