@@ -13,6 +13,12 @@ const QUIET_MS = 150;
 
 export type Tone = 'asking' | 'good' | 'warn' | 'bad';
 
+/** Why it cannot go there, and where it could. */
+export interface Refusal {
+  readonly text: string;
+  readonly nearest: Suggestion | null;
+}
+
 export class Verdict {
   tone = $state<Tone>('asking');
   text = $state('');
@@ -50,6 +56,15 @@ export class Verdict {
     this.text = '';
     this.suggestion = null;
     this.#soon();
+  }
+
+  /** The last word about the place it was put down at; null: nothing stands against it. */
+  async lastWord(): Promise<Refusal | null> {
+    if (this.tone === 'asking' && this.#target) {
+      this.#soon.cancel();
+      await this.#ask();
+    }
+    return this.tone === 'bad' ? { text: this.text, nearest: this.suggestion } : null;
   }
 
   clear(): void {
