@@ -1,7 +1,7 @@
 /** The shapes of /api/v1/ and /ws/live, as the server writes them. Instants are ISO 8601 UTC. */
 
 import type { CrashLoop, Delivery, Phase } from './run_parts';
-import type { PlanFacts, TimelinePassed, TimelineWindow } from './timeline_parts';
+import type { PlanFacts, TimelineWindow } from './timeline_parts';
 
 export type RunState =
   | 'queued'
@@ -204,7 +204,6 @@ export interface Timeline {
   readonly items: readonly TimelineItem[];
   readonly bands: readonly TimelineBand[];
   readonly windows?: readonly TimelineWindow[];
-  readonly passed?: readonly TimelinePassed[];
   readonly capped: boolean;
   readonly version: number;
   readonly now: string;

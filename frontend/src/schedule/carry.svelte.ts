@@ -35,7 +35,7 @@ export class Carry {
 
   /** Null when it was picked up, else why it cannot be. */
   pickUp(placed: Placed, mode: DragMode, by: 'pointer' | 'keys'): string | null {
-    const why = refusal(placed);
+    const why = refusal(placed, mode);
     if (why) return why;
     this.placed = placed;
     this.mode = mode;

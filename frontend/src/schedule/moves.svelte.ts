@@ -25,7 +25,7 @@ export async function carryOut(
   const putBack = store.showAt(placed.id, target.start, target.end, target.row);
   const base_version = await drop.baseVersion;
   const body = { ...moveBody(placed, target, rowsAreNodes), scope, dry_run: false };
-  const occurrence = placed.item.occurrence ?? '';
+  const occurrence = placed.item.occurrence ?? placed.item.run ?? '';
   const again = async () =>
     byToken((await api.occurrences.move(occurrence, body)).undo_token ?? '');
   try {

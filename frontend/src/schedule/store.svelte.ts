@@ -12,7 +12,7 @@ import type {
   TimelineItem,
   TimelineRow,
 } from '../api/types';
-import type { TimelinePassed, TimelineWindow } from '../api/timeline_parts';
+import type { TimelineWindow } from '../api/timeline_parts';
 import { clock } from '../core/clock.svelte';
 import { DAY, iso } from '../core/time';
 import { TimelineIndex, place, type Placed } from './timeline/layout';
@@ -33,7 +33,6 @@ export class TimelineStore {
   rows = $state.raw<readonly TimelineRow[]>([]);
   bands = $state.raw<ReadonlyMap<string, readonly TimelineBand[]>>(new Map());
   windows = $state.raw<readonly TimelineWindow[]>([]);
-  passed = $state.raw<ReadonlyMap<string, readonly TimelinePassed[]>>(new Map());
   capacity = $state.raw<Capacity | null>(null);
   /** Rises when a row's runs changed place; only that row is drawn again. */
   revisions = new SvelteMap<string, number>();
@@ -114,7 +113,6 @@ export class TimelineStore {
     this.rows = answer.rows;
     this.bands = byRow(answer.bands);
     this.windows = answer.windows ?? [];
-    this.passed = byRow(answer.passed ?? []);
     this.capped = answer.capped;
     this.#replay(Date.parse(answer.now), wanted.group);
     this.#heights.clear();

@@ -79,7 +79,8 @@ export class Verdict {
 
   async #ask(): Promise<void> {
     const [placed, target] = [this.#placed, this.#target];
-    if (!placed?.item.occurrence || !target) return;
+    const id = placed && (placed.item.occurrence ?? placed.item.run);
+    if (!id || !target) return;
     const asking = new AbortController();
     this.#asking = asking;
     const version = await this.#version;
@@ -91,11 +92,7 @@ export class Verdict {
         dry_run: true,
         ...(version === undefined ? {} : { base_version: version }),
       };
-      const said = await api.occurrences.move(
-        placed.item.occurrence,
-        body,
-        asking.signal,
-      );
+      const said = await api.occurrences.move(id, body, asking.signal);
       this.#show(said);
     } catch (error) {
       if (isAbort(error)) return;
@@ -121,10 +118,13 @@ export function moveBody(
 ): { start: string; end?: string; node?: string } {
   const resized = target.end - target.start !== placed.end - placed.start;
   return {
-    start: iso(target.start),
+    // Of one that runs the server knows the second it began in.
+    start: iso(placed.item.end_movable ? seconds(target.start) : target.start),
     ...(resized ? { end: iso(target.end) } : {}),
     ...(withNode && target.row !== placed.item.row && target.row !== UNPLACED
       ? { node: target.row }
       : {}),
   };
 }
+
+const seconds = (at: number): number => Math.floor(at / 1000) * 1000;

@@ -49,15 +49,3 @@ function rowsOf(
     agents.includes(id) || tagsOf(id).some((tag) => tags.includes(tag));
   return new Set(rowIds.filter(hit));
 }
-
-/** Whether a start of this agent then would fall where it may not. */
-export function closedAt(
-  bands: readonly WindowBand[],
-  row: string,
-  at: number,
-): boolean {
-  const mine = bands.filter((band) => band.rows === null || band.rows.has(row));
-  return mine.some(
-    (band) => band.kind !== 'allowed' && band.from <= at && at < band.to,
-  );
-}
