@@ -73,7 +73,7 @@ def verdict(
     fell = _fall(agent, start, node)
     conflicts, later = _told(fell)
     if fell is not None and fell.policy == "skip":
-        return Verdict(False, conflicts[0], conflicts, later)  # there it would never run
+        return Verdict(False, conflicts[0], conflicts, later)
     took = durations.expected(now)
     length = (
         end - start
