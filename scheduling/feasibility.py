@@ -70,7 +70,10 @@ def verdict(
     if missing is not None:
         return Verdict(False, missing)
     nodes = [node for node in nodes if not missing_on(node, agent.spec)]
-    conflicts, later = _windows_at(agent, start, node)
+    fell = _fall(agent, start, node)
+    conflicts, later = _told(fell)
+    if fell is not None and fell.policy == "skip":
+        return Verdict(False, conflicts[0], conflicts, later)
     took = durations.expected(now)
     length = (
         end - start
@@ -102,17 +105,20 @@ BECOMES = {
 }
 
 
-def _windows_at(
-    agent: Agent, start: datetime, node: Node | None
-) -> tuple[tuple[str, ...], tuple[Suggestion, ...]]:
-    """What windows of time make of a start, and when it is free of them."""
-    fell = window_bars.fall(
+def _fall(agent: Agent, start: datetime, node: Node | None) -> window_bars.Fall | None:
+    return window_bars.fall(
         window_bars.kept(),
         start,
         agent_pk=agent.pk,
         priority=agent.priority,
         node=node.name if node else "",
     )
+
+
+def _told(
+    fell: window_bars.Fall | None,
+) -> tuple[tuple[str, ...], tuple[Suggestion, ...]]:
+    """What windows of time make of a start, and when it is free of them."""
     if fell is None:
         return (), ()
     text = f"falls into {fell.name}; {BECOMES[fell.policy]}"

@@ -78,8 +78,8 @@ export const schedules = {
     request('PATCH', `schedules/${at(id)}/`, { body }),
   end: (id: string): Promise<{ undo_token: string | null }> =>
     request('DELETE', `schedules/${at(id)}/`),
-  pause: (id: string, note: string): Promise<Schedule> =>
-    request('POST', `schedules/${at(id)}/pause/`, { body: { note } }),
+  pause: (id: string, note: string, until: string | null = null): Promise<Schedule> =>
+    request('POST', `schedules/${at(id)}/pause/`, { body: { note, until } }),
   resume: (id: string): Promise<Schedule> =>
     request('POST', `schedules/${at(id)}/resume/`, { body: {} }),
   preview: (id: string, count: number): Promise<Preview> =>

@@ -1,6 +1,7 @@
 /** The shapes of /api/v1/ and /ws/live, as the server writes them. Instants are ISO 8601 UTC. */
 
 import type { CrashLoop, Delivery, Phase } from './run_parts';
+import type { PlanFacts, TimelineWindow } from './timeline_parts';
 
 export type RunState =
   | 'queued'
@@ -171,7 +172,7 @@ export interface TimelineRow {
   readonly exec_env?: Environment | null;
 }
 
-export interface TimelineItem {
+export interface TimelineItem extends PlanFacts {
   readonly id: string;
   readonly run: string | null;
   readonly occurrence: string | null;
@@ -203,6 +204,7 @@ export interface Timeline {
   readonly rows: readonly TimelineRow[];
   readonly items: readonly TimelineItem[];
   readonly bands: readonly TimelineBand[];
+  readonly windows?: readonly TimelineWindow[];
   readonly capped: boolean;
   readonly version: number;
   readonly now: string;

@@ -15,10 +15,11 @@ function isTyping(target: EventTarget | null): boolean {
 
 export const isMac = (): boolean => /Mac|iPhone|iPad/.test(navigator.platform);
 
-/** "mod+k": Ctrl on most keyboards, Command on a Mac. */
+/** "mod+k": Ctrl on most keyboards, Command on a Mac; "mod+shift+z" with Shift. */
 function nameOf(event: KeyboardEvent): string {
   const mod = event.ctrlKey || event.metaKey ? 'mod+' : '';
-  return mod + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+  const shift = mod && event.shiftKey ? 'shift+' : '';
+  return mod + shift + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 }
 
 /** A handler for keydown that runs what `find` names and remembers the first of a pair. */

@@ -1,47 +1,84 @@
-/** What can be taken back. The server keeps how; we keep the tokens, newest last. */
+/** What can be taken back and done again. The server keeps how; we keep the steps. */
 
 import * as api from '../api/endpoints';
 import { sayError } from '../api/errors';
 import { toasts } from './toasts.svelte';
 
+/** Does it (again) and tells how to take that back. */
+export type Doing = () => Promise<Taking>;
+export type Taking = () => Promise<unknown>;
+
 interface Step {
-  readonly token: string;
+  readonly id: number;
   readonly what: string;
-  /** What takes it back where the server keeps no token for it. */
-  readonly back?: () => Promise<unknown>;
+  readonly back: Taking;
+  readonly again: Doing | null;
 }
 
 class UndoStack {
   #steps: Step[] = [];
-  /** Rises with each undo, so that what shows schedules reloads. */
+  #undone: Step[] = [];
+  #next = 1;
+  /** Rises with each undo and redo, so that what shows schedules reloads. */
   done = $state(0);
 
-  push(token: string, what: string, back?: () => Promise<unknown>): void {
-    this.#steps.push({ token, what, ...(back ? { back } : {}) });
-    toasts.show(what, {
+  /** Something the server can take back by a token. */
+  push(token: string, what: string, again: Doing | null = null): void {
+    this.add(what, byToken(token), again);
+  }
+
+  /** Something that is taken back by `back`. */
+  add(what: string, back: Taking, again: Doing | null = null): void {
+    this.#undone = [];
+    this.#put({ id: this.#next++, what, back, again });
+  }
+
+  #put(step: Step): void {
+    this.#steps.push(step);
+    toasts.show(step.what, {
       tone: 'good',
-      action: { label: 'Undo', run: () => void this.take(token) },
+      action: { label: 'Undo', run: () => void this.take(step.id) },
     });
   }
 
-  /** Takes back the step with this token, or the last one. */
-  async take(token?: string): Promise<void> {
-    const at = token
-      ? this.#steps.findIndex((step) => step.token === token)
-      : this.#steps.length - 1;
+  /** Takes back this step, or the last one. */
+  async take(id?: number): Promise<void> {
+    const at =
+      id === undefined
+        ? this.#steps.length - 1
+        : this.#steps.findIndex((step) => step.id === id);
     const [step] = at < 0 ? [] : this.#steps.splice(at, 1);
     if (!step) {
-      if (!token) toasts.show('Nothing to undo.');
+      if (id === undefined) toasts.show('Nothing to undo.');
       return;
     }
     try {
-      await (step.back?.() ?? api.occurrences.undo(step.token));
+      await step.back();
+      if (step.again) this.#undone.push(step);
       this.done += 1;
       toasts.good(`Undone: ${step.what}`);
     } catch (error) {
       toasts.bad(`Could not undo. ${sayError(error)}`);
     }
   }
+
+  /** Does again what was taken back last. */
+  async redo(): Promise<void> {
+    const step = this.#undone.pop();
+    if (!step?.again) return void toasts.show('Nothing to do again.');
+    try {
+      const back = await step.again();
+      this.#put({ ...step, back });
+      this.done += 1;
+    } catch (error) {
+      toasts.bad(`Could not do it again. ${sayError(error)}`);
+    }
+  }
 }
+
+export const byToken =
+  (token: string): Taking =>
+  () =>
+    api.occurrences.undo(token);
 
 export const undo = new UndoStack();

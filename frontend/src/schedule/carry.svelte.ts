@@ -10,13 +10,14 @@ import {
 } from './timeline/drag';
 import type { Placed } from './timeline/layout';
 import { snapMs } from './timeline/window';
-import { Verdict } from './verdict.svelte';
+import { Verdict, type Refusal } from './verdict.svelte';
 import type { TimelineView } from './view.svelte';
 
 export interface Drop {
   readonly placed: Placed;
   readonly target: Target;
   readonly baseVersion: Promise<number | undefined>;
+  readonly refusal: Promise<Refusal | null>;
 }
 
 export class Carry {
@@ -24,7 +25,7 @@ export class Carry {
   target = $state.raw<Target | null>(null);
   mode = $state<DragMode>('move');
   by = $state<'pointer' | 'keys'>('pointer');
-  readonly verdict = new Verdict();
+  verdict = $state.raw(new Verdict());
   #steps = 0;
 
   constructor(
@@ -34,7 +35,7 @@ export class Carry {
 
   /** Null when it was picked up, else why it cannot be. */
   pickUp(placed: Placed, mode: DragMode, by: 'pointer' | 'keys'): string | null {
-    const why = refusal(placed);
+    const why = refusal(placed, mode);
     if (why) return why;
     this.placed = placed;
     this.mode = mode;
@@ -76,9 +77,15 @@ export class Carry {
     const { placed, target } = this;
     if (!placed || !target) return null;
     const baseVersion = this.verdict.baseVersion();
-    this.cancel();
     const still = { start: placed.start, end: placed.end, row: placed.item.row };
-    return same(still, target) ? null : { placed, target, baseVersion };
+    if (same(still, target)) {
+      this.cancel();
+      return null;
+    }
+    const refusal = this.verdict.lastWord();
+    this.verdict = new Verdict(); // the former still waits for its answer
+    this.cancel();
+    return { placed, target, baseVersion, refusal };
   }
 
   cancel(): void {

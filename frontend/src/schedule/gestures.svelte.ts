@@ -3,6 +3,7 @@
 import type { Carry, Drop } from './carry.svelte';
 import { edgeSpeed, type DragMode } from './timeline/drag';
 import type { Placed } from './timeline/layout';
+import type { Box } from './timeline/select';
 import { rowAt } from './timeline/window';
 import type { TimelineView } from './view.svelte';
 
@@ -20,6 +21,9 @@ export interface GestureHost {
   headPx: number;
   ondrop(drop: Drop): void;
   onrefused(why: string): void;
+  /** Whether a drag over empty space draws a frame without the Shift key. */
+  framing(): boolean;
+  onframe(box: Box): void;
 }
 
 interface Press {
@@ -40,19 +44,23 @@ export class Gestures {
   #press: Press | null = null;
   #longPress: ReturnType<typeof setTimeout> | undefined;
   #frame = 0;
+  /** What is being framed to be chosen. */
+  frame = $state.raw<Box | null>(null);
+  #corner: { id: number; at: number; y: number } | null = null;
   /** A click that ends a drag is not a click on the bar. */
   justDragged = false;
 
   constructor(private readonly host: GestureHost) {}
 
   get dragging(): boolean {
-    return this.#press?.dragging ?? false;
+    return this.#corner !== null || (this.#press?.dragging ?? false);
   }
 
   down(event: PointerEvent): void {
     this.justDragged = false;
     const placed = this.host.placedAt(event.target);
-    if (!placed || event.button !== 0 || this.#press) return;
+    if (event.button !== 0 || this.#press) return;
+    if (!placed) return this.#beginFrame(event);
     const box = (event.target as Element)
       .closest('[data-bar]')
       ?.getBoundingClientRect();
@@ -78,6 +86,7 @@ export class Gestures {
   }
 
   move(event: PointerEvent): void {
+    if (this.#corner?.id === event.pointerId) return this.#stretch(event);
     const press = this.#press;
     if (!press || press.id !== event.pointerId) return;
     [press.x, press.y, press.fine] = [event.clientX, event.clientY, event.shiftKey];
@@ -92,6 +101,7 @@ export class Gestures {
   }
 
   up(event: PointerEvent): void {
+    if (this.#corner?.id === event.pointerId) return this.#endFrame(true);
     const press = this.#press;
     if (!press || press.id !== event.pointerId) return;
     const { dragging } = press;
@@ -104,11 +114,51 @@ export class Gestures {
 
   /** Leaves everything as it was. */
   abandon(): void {
+    this.#endFrame(false);
     if (this.#press?.dragging) {
       this.host.carry.cancel();
       this.justDragged = true;
     }
     this.#end();
+  }
+
+  #beginFrame(event: PointerEvent): void {
+    const { view } = this.host;
+    if (!view.element || !(event.shiftKey || this.host.framing())) return;
+    event.preventDefault();
+    this.#corner = { id: event.pointerId, ...this.#spot(event) };
+    view.element.setPointerCapture(event.pointerId);
+  }
+
+  /** The instant and the height below the head that the pointer is at. */
+  #spot(event: PointerEvent): { at: number; y: number } {
+    const { view } = this.host;
+    const box = view.element?.getBoundingClientRect();
+    const px = event.clientX - (box?.left ?? 0) - view.labelPx;
+    const y = event.clientY - (box?.top ?? 0) - this.host.headPx + view.topPx;
+    return { at: view.from + px / view.scale.pxPerMs, y };
+  }
+
+  #stretch(event: PointerEvent): void {
+    const [one, other] = [this.#corner, this.#spot(event)];
+    if (!one) return;
+    this.frame = {
+      from: Math.min(one.at, other.at),
+      to: Math.max(one.at, other.at),
+      topPx: Math.max(0, Math.min(one.y, other.y)),
+      bottomPx: Math.max(one.y, other.y),
+    };
+  }
+
+  #endFrame(choose: boolean): void {
+    const [frame, corner] = [this.frame, this.#corner];
+    this.frame = this.#corner = null;
+    if (!corner) return;
+    const { element } = this.host.view;
+    if (element?.hasPointerCapture(corner.id)) element.releasePointerCapture(corner.id);
+    if (!frame) return;
+    this.justDragged = true;
+    if (choose) this.host.onframe(frame);
   }
 
   #end(): void {

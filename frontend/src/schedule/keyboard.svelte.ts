@@ -20,6 +20,7 @@ export interface KeyboardHost {
   ondialog(placed: Placed): void;
   ondrop(drop: Drop): void;
   say(text: string): void;
+  onchoose(placed: Placed): void;
 }
 
 export class Keyboard {
@@ -48,6 +49,7 @@ export class Keyboard {
     else if (act.kind === 'shift') this.#shift(placed, act.mode, act.steps);
     else if (act.kind === 'row') this.#otherRow(act.step);
     else if (act.kind === 'open') this.host.onopen(placed.id);
+    else if (act.kind === 'choose') this.host.onchoose(placed);
     else if (act.kind === 'dialog') this.host.ondialog(placed);
     else if (act.kind === 'cancel') {
       carry.cancel();

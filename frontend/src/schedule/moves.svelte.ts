@@ -7,10 +7,12 @@ import { clock as time, duration, plural, moment } from '../core/format';
 import { clock } from '../core/clock.svelte';
 import { prefs } from '../core/prefs.svelte';
 import { toasts } from '../core/toasts.svelte';
-import { undo } from '../core/undo.svelte';
+import { byToken, undo } from '../core/undo.svelte';
 import type { Drop } from './carry.svelte';
 import type { TimelineStore } from './store.svelte';
-import { moveBody } from './verdict.svelte';
+import type { Target } from './timeline/drag';
+import type { Placed } from './timeline/layout';
+import { moveBody, Verdict, type Refusal } from './verdict.svelte';
 
 /** True when it was moved. What happened is also told in words. */
 export async function carryOut(
@@ -22,15 +24,17 @@ export async function carryOut(
   const { placed, target } = drop;
   const putBack = store.showAt(placed.id, target.start, target.end, target.row);
   const base_version = await drop.baseVersion;
+  const body = { ...moveBody(placed, target, rowsAreNodes), scope, dry_run: false };
+  const occurrence = placed.item.occurrence ?? placed.item.run ?? '';
+  const again = async () =>
+    byToken((await api.occurrences.move(occurrence, body)).undo_token ?? '');
   try {
-    const said = await api.occurrences.move(placed.item.occurrence ?? '', {
-      ...moveBody(placed, target, rowsAreNodes),
-      scope,
-      dry_run: false,
+    const said = await api.occurrences.move(occurrence, {
+      ...body,
       ...(base_version === undefined ? {} : { base_version }),
     });
     const what = sayMoved(drop, said.changed_count);
-    if (said.undo_token) undo.push(said.undo_token, what);
+    if (said.undo_token) undo.push(said.undo_token, what, again);
     else toasts.good(what);
     void store.reload();
     return true;
@@ -41,6 +45,38 @@ export async function carryOut(
     if (stale) void store.reload();
     return false;
   }
+}
+
+/** A run put somewhere without having been carried there. */
+export function dropAt(placed: Placed, target: Target, rowsAreNodes: boolean): Drop {
+  const verdict = new Verdict();
+  verdict.begin(placed, rowsAreNodes);
+  verdict.consider(target);
+  return {
+    placed,
+    target,
+    baseVersion: verdict.baseVersion(),
+    refusal: verdict.lastWord(),
+  };
+}
+
+/** Says why it stays where it was, and offers the nearest free slot. */
+export function refuse(
+  { placed, target }: Drop,
+  { text, nearest }: Refusal,
+  put: (target: Target, placed: Placed) => void,
+): void {
+  const why = `${placed.item.agent} stays where it was: ${text || 'it cannot go there'}.`;
+  if (!nearest) return void toasts.bad(why);
+  const start = Date.parse(nearest.start);
+  const free = { ...target, start, end: start + (target.end - target.start) };
+  toasts.show(why, {
+    tone: 'bad',
+    action: {
+      label: `Nearest free slot ${time(start, prefs.zone)}`,
+      run: () => put(free, placed),
+    },
+  });
 }
 
 function sayMoved({ placed, target }: Drop, count: number): string {

@@ -13,12 +13,14 @@ import type {
   TimelineItem,
   TimelineRow,
 } from '../api/types';
+import type { TimelineWindow } from '../api/timeline_parts';
 import { clock } from '../core/clock.svelte';
-import { iso } from '../core/time';
+import { DAY, iso } from '../core/time';
 import { TimelineIndex, place, type Placed } from './timeline/layout';
 import { itemAfter } from './timeline/live';
 
 const MAX_ITEMS = 10_000;
+const LONGEST_MS = 399 * DAY; // what the server answers in one go
 const CAPACITY_POINTS = 600;
 
 export interface Wanted {
@@ -34,6 +36,7 @@ export interface Wanted {
 export class TimelineStore {
   rows = $state.raw<readonly TimelineRow[]>([]);
   bands = $state.raw<ReadonlyMap<string, readonly TimelineBand[]>>(new Map());
+  windows = $state.raw<readonly TimelineWindow[]>([]);
   capacity = $state.raw<Capacity | null>(null);
   /** Rises when a row's runs changed place; only that row is drawn again. */
   revisions = new SvelteMap<string, number>();
@@ -64,7 +67,7 @@ export class TimelineStore {
     const asking = new AbortController();
     this.#asking = asking;
     const former = this.#wanted;
-    this.#wanted = wanted;
+    this.#wanted = wanted = atMost(wanted, LONGEST_MS);
     const another = former?.group !== wanted.group || former.kind !== wanted.kind;
     if (another || this.phase === 'failed') this.phase = 'loading';
     this.refreshing = true;
@@ -104,6 +107,7 @@ export class TimelineStore {
     this.index.replace(answer.items);
     this.rows = answer.rows;
     this.bands = byRow(answer.bands);
+    this.windows = answer.windows ?? [];
     this.capped = answer.capped;
     this.#replay(Date.parse(answer.now), wanted.group);
     this.#heights.clear();
@@ -244,12 +248,20 @@ function samePlace(a: Placed, b: Placed): boolean {
   );
 }
 
-function byRow(bands: readonly TimelineBand[]): Map<string, TimelineBand[]> {
-  const found = new Map<string, TimelineBand[]>();
+function byRow<T extends { readonly row: string }>(
+  bands: readonly T[],
+): Map<string, T[]> {
+  const found = new Map<string, T[]>();
   for (const band of bands) {
     const list = found.get(band.row) ?? [];
     list.push(band);
     found.set(band.row, list);
   }
   return found;
+}
+
+/** The middle of a stretch that is too long. */
+function atMost(wanted: Wanted, longestMs: number): Wanted {
+  const over = Math.max(0, wanted.to - wanted.from - longestMs) / 2;
+  return { ...wanted, from: wanted.from + over, to: wanted.to - over };
 }

@@ -13,6 +13,12 @@ const QUIET_MS = 150;
 
 export type Tone = 'asking' | 'good' | 'warn' | 'bad';
 
+/** Why it cannot go there, and where it could. */
+export interface Refusal {
+  readonly text: string;
+  readonly nearest: Suggestion | null;
+}
+
 export class Verdict {
   tone = $state<Tone>('asking');
   text = $state('');
@@ -52,6 +58,15 @@ export class Verdict {
     this.#soon();
   }
 
+  /** The last word about the place it was put down at; null: nothing stands against it. */
+  async lastWord(): Promise<Refusal | null> {
+    if (this.tone === 'asking' && this.#target) {
+      this.#soon.cancel();
+      await this.#ask();
+    }
+    return this.tone === 'bad' ? { text: this.text, nearest: this.suggestion } : null;
+  }
+
   clear(): void {
     this.#soon.cancel();
     this.#asking?.abort();
@@ -64,7 +79,8 @@ export class Verdict {
 
   async #ask(): Promise<void> {
     const [placed, target] = [this.#placed, this.#target];
-    if (!placed?.item.occurrence || !target) return;
+    const id = placed && (placed.item.occurrence ?? placed.item.run);
+    if (!id || !target) return;
     const asking = new AbortController();
     this.#asking = asking;
     const version = await this.#version;
@@ -76,11 +92,7 @@ export class Verdict {
         dry_run: true,
         ...(version === undefined ? {} : { base_version: version }),
       };
-      const said = await api.occurrences.move(
-        placed.item.occurrence,
-        body,
-        asking.signal,
-      );
+      const said = await api.occurrences.move(id, body, asking.signal);
       this.#show(said);
     } catch (error) {
       if (isAbort(error)) return;
@@ -106,10 +118,13 @@ export function moveBody(
 ): { start: string; end?: string; node?: string } {
   const resized = target.end - target.start !== placed.end - placed.start;
   return {
-    start: iso(target.start),
+    // Of one that runs the server knows the second it began in.
+    start: iso(placed.item.end_movable ? seconds(target.start) : target.start),
     ...(resized ? { end: iso(target.end) } : {}),
     ...(withNode && target.row !== placed.item.row && target.row !== UNPLACED
       ? { node: target.row }
       : {}),
   };
 }
+
+const seconds = (at: number): number => Math.floor(at / 1000) * 1000;

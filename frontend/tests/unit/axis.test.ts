@@ -6,8 +6,9 @@ import {
   offsetMs,
   snapTo,
   startOfDay,
+  DAY,
 } from '../../src/core/time';
-import { days, tickStep, ticks } from '../../src/schedule/timeline/axis';
+import { MONTH, tickStep, ticks, upper } from '../../src/schedule/timeline/axis';
 
 const at = (iso: string) => Date.parse(iso);
 const BERLIN = 'Europe/Berlin';
@@ -119,7 +120,12 @@ describe('ticks', () => {
   });
 
   test('days follow one another over a change, 23 and 25 hours long', () => {
-    const found = days(at('2026-03-28T12:00:00Z'), at('2026-03-31T00:00:00Z'), BERLIN);
+    const found = upper(
+      at('2026-03-28T12:00:00Z'),
+      at('2026-03-31T00:00:00Z'),
+      DAY,
+      BERLIN,
+    );
     const lengths = found
       .slice(1)
       .map((tick, index) => tick.at - (found[index]?.at ?? 0));
@@ -133,12 +139,7 @@ describe('ticks', () => {
       7 * 24 * HOUR,
       'UTC',
     );
-    expect(found.map((tick) => tick.label)).toEqual([
-      'Mon 2 Nov',
-      'Mon 9 Nov',
-      'Mon 16 Nov',
-      'Mon 23 Nov',
-    ]);
+    expect(found.map((tick) => tick.label)).toEqual(['2', '9', '16', '23']);
   });
 
   test('the step grows until labels have room', () => {
@@ -146,4 +147,20 @@ describe('ticks', () => {
     expect(tickStep(1000 / (24 * HOUR), 46)).toBe(2 * HOUR);
     expect(tickStep(1000 / (14 * 24 * HOUR), 46)).toBe(24 * HOUR);
   });
+});
+
+test('a year shows the first of each month, also where the clocks change', () => {
+  expect(tickStep(1200 / (365 * DAY), 46)).toBe(MONTH);
+  const found = ticks(
+    at('2026-02-10T00:00:00Z'),
+    at('2026-05-02T00:00:00Z'),
+    MONTH,
+    BERLIN,
+  );
+  expect(found.map((tick) => [tick.label, new Date(tick.at).toISOString()])).toEqual([
+    ['Feb 2026', '2026-01-31T23:00:00.000Z'],
+    ['Mar 2026', '2026-02-28T23:00:00.000Z'],
+    ['Apr 2026', '2026-03-31T22:00:00.000Z'],
+    ['May 2026', '2026-04-30T22:00:00.000Z'],
+  ]);
 });

@@ -67,10 +67,27 @@ describe('undo', () => {
     undo.push('one', 'first move');
     undo.push('two', 'second move');
     await undo.take();
-    await undo.take('one');
+    await undo.take(1);
     await undo.take();
     expect(asked.map((it) => it.path)).toEqual(['undo/two/', 'undo/one/']);
     expect(toasts.list.at(-1)?.text).toBe('Nothing to undo.');
+  });
+
+  test('is taken back itself by redo, which can be undone again', async () => {
+    const asked = serve(() => ({}));
+    const done: string[] = [];
+    undo.push('first', 'a shift', () => {
+      done.push('again');
+      return Promise.resolve(() => request('POST', 'undo/second/'));
+    });
+    await undo.take();
+    await undo.redo();
+    await undo.take();
+    expect(done).toEqual(['again']);
+    expect(asked.map((it) => it.path)).toEqual(['undo/first/', 'undo/second/']);
+    undo.push('else', 'another move');
+    await undo.redo();
+    expect(toasts.list.at(-1)?.text).toBe('Nothing to do again.');
   });
 
   test('that the server refuses is told', async () => {

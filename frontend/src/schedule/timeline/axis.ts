@@ -1,7 +1,16 @@
 /** Ticks of the time axis on the wall clock of a zone, honest about summer time. */
 
 import { clock, day } from '../../core/format';
-import { addDays, DAY, HOUR, MINUTE, offsetMs, startOfDay } from '../../core/time';
+import {
+  addDays,
+  DAY,
+  HOUR,
+  instantOf,
+  MINUTE,
+  offsetMs,
+  startOfDay,
+  wallClock,
+} from '../../core/time';
 
 export interface Tick {
   readonly at: number;
@@ -13,28 +22,47 @@ export interface Tick {
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((m) => m * MINUTE);
 const QUARTER = 15 * MINUTE;
 
-/** The finest step whose labels do not touch; a day or a week when hours do not fit. */
+export const WEEK = 7 * DAY;
+export const MONTH = 30 * DAY; // a step of this much means the first of each month
+
+/** The finest step whose labels do not touch; days, weeks, months when hours do not fit. */
 export function tickStep(pxPerMs: number, minPx: number): number {
   const step = STEPS.find((candidate) => candidate * pxPerMs >= minPx);
   if (step) return step;
-  return DAY * pxPerMs >= minPx ? DAY : 7 * DAY;
+  return [DAY, WEEK].find((candidate) => candidate * pxPerMs >= minPx) ?? MONTH;
 }
 
 export function ticks(from: number, to: number, step: number, zone: string): Tick[] {
+  if (step >= MONTH) return monthTicks(from, to, zone);
   return step >= DAY ? dayTicks(from, to, step, zone) : hourTicks(from, to, step, zone);
 }
 
-/** The starts of the days in sight, for the upper line of the axis. */
-export function days(from: number, to: number, zone: string): Tick[] {
-  return dayTicks(from, to, DAY, zone);
+/** The upper line of the axis: days over hours, months over weeks. */
+export function upper(from: number, to: number, step: number, zone: string): Tick[] {
+  return step > DAY ? monthTicks(from, to, zone) : dayTicks(from, to, DAY, zone);
+}
+
+function monthTicks(from: number, to: number, zone: string): Tick[] {
+  const found: Tick[] = [];
+  const first = new Date(from + offsetMs(from, zone));
+  for (let month = first.getUTCMonth(); ; month += 1) {
+    const wall = Date.UTC(first.getUTCFullYear(), month, 1);
+    const at = instantOf(wall, zone);
+    if (at >= to) return found;
+    const name = { month: 'short', year: 'numeric', timeZone: 'UTC' } as const;
+    const label = new Date(wall).toLocaleDateString('en-GB', name);
+    found.push({ at, label, major: new Date(wall).getUTCMonth() === 0, mark: null });
+  }
 }
 
 function dayTicks(from: number, to: number, step: number, zone: string): Tick[] {
   const found: Tick[] = [];
-  for (let at = startOfDay(from, zone); at < to; at = addDays(at, 1, zone)) {
-    const weekday = new Date(at + offsetMs(at, zone)).getUTCDay();
-    if (step > DAY && weekday !== 1) continue;
-    found.push({ at, label: day(at, zone), major: true, mark: null });
+  let at = startOfDay(from, zone);
+  const byWeek = step > DAY;
+  if (byWeek) at = addDays(at, (8 - wallClock(at, zone).getUTCDay()) % 7, zone);
+  for (; at < to; at = addDays(at, byWeek ? 7 : 1, zone)) {
+    const label = byWeek ? String(wallClock(at, zone).getUTCDate()) : day(at, zone);
+    found.push({ at, label, major: !byWeek, mark: null });
   }
   return found;
 }

@@ -4,7 +4,7 @@ export type KeyAct =
   | { readonly kind: 'go'; readonly to: 'left' | 'right' | 'up' | 'down' }
   | { readonly kind: 'shift'; readonly mode: 'move' | 'resize'; readonly steps: number }
   | { readonly kind: 'row'; readonly step: -1 | 1 }
-  | { readonly kind: 'drop' | 'cancel' | 'open' | 'dialog' };
+  | { readonly kind: 'drop' | 'cancel' | 'open' | 'dialog' | 'choose' };
 
 export interface KeyPress {
   readonly key: string;
@@ -27,6 +27,7 @@ export function keyAct(press: KeyPress, carrying: boolean): KeyAct | null {
   if (arrow) return arrowAct(press, arrow, carrying);
   if (press.key === 'Escape') return carrying ? { kind: 'cancel' } : null;
   if (press.key === 'Enter') return { kind: carrying ? 'drop' : 'open' };
+  if (press.key === ' ') return { kind: 'choose' };
   const plain = !press.ctrlKey && !press.metaKey && !press.altKey;
   return press.key === 'm' && plain ? { kind: 'dialog' } : null;
 }

@@ -11,6 +11,9 @@ export const ZOOMS = [
   { key: '3d', label: '3 d', name: '3 days', ms: 3 * DAY },
   { key: '1w', label: '1 w', name: '1 week', ms: 7 * DAY },
   { key: '2w', label: '2 w', name: '2 weeks', ms: 14 * DAY },
+  { key: '1mo', label: '1 mo', name: '1 month', ms: 30 * DAY },
+  { key: '3mo', label: '3 mo', name: '3 months', ms: 91 * DAY },
+  { key: '1y', label: '1 y', name: '1 year', ms: 365 * DAY },
 ] as const;
 export type Zoom = (typeof ZOOMS)[number]['key'];
 
