@@ -105,9 +105,10 @@ class _Builder:
         also: set[datetime] = set()
         for low, high in self.odd_days():
             ours = set(self.timetable.between(low, high, at_most=MOST_IN_A_DAY))
-            theirs = set(self.read(low, high))
-            if len(ours) == MOST_IN_A_DAY:
-                raise _NotSo
+            read = list(self.read(low, high))
+            theirs = set(read)
+            if len(ours) == MOST_IN_A_DAY or len(theirs) < len(read):
+                raise _NotSo  # too much, or two times of a gap read as one instant
             without |= theirs - ours
             also |= ours - theirs
         if len(without) > MOST_MENDED or len(also) > MOST_MENDED:
