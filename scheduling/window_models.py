@@ -29,7 +29,6 @@ class Window(models.Model):
     from_at = models.DateTimeField(null=True)
     to_at = models.DateTimeField(null=True)
     cron = models.CharField(max_length=200, blank=True)
-    rrule = models.CharField(max_length=4000, blank=True, default="", db_default="")
     length_s = models.PositiveIntegerField(null=True)
     timezone = models.CharField(max_length=64)
     policy = models.CharField(max_length=8, choices=[(p, p) for p in POLICIES])

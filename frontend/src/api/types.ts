@@ -1,5 +1,9 @@
 /** The shapes of /api/v1/ and /ws/live, as the server writes them. Instants are ISO 8601 UTC. */
 
+import type { PresenceFrame } from './presence';
+
+export type { PresenceFrame, WireDrag } from './presence';
+
 import type { CrashLoop, Delivery, Phase } from './run_parts';
 import type { PlanFacts, TimelineWindow } from './timeline_parts';
 
@@ -374,26 +378,6 @@ export interface LogFrame {
   readonly stream: Stream;
   readonly from: number;
   readonly text: string;
-}
-
-/** What somebody else drags right now; null: they put it down. */
-export interface PresenceFrame {
-  readonly type: 'presence';
-  readonly who: string; // a connection, not a person
-  readonly name: string;
-  readonly hue: number; // degrees
-  readonly drag: WireDrag | null;
-}
-
-export interface WireDrag {
-  readonly item: string | null; // an occurrence or a run; null: a new one is being placed
-  readonly agent: string;
-  readonly mode: 'move' | 'resize' | 'create';
-  readonly start: string;
-  readonly end: string;
-  readonly group: Group;
-  readonly row: string;
-  readonly count?: number; // items carried along
 }
 
 export type Frame =

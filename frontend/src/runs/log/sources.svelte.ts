@@ -152,19 +152,8 @@ export class FoundLines implements Source {
     try {
       let found: readonly LogLine[] = [];
       for (let more = true; more && found.length === 0;) {
-        const page = await logLines.find(
-          this.uid,
-          {
-            ...this.search,
-            limit: 400,
-            ...(ahead
-              ? { after: this.#next ?? '0-0' }
-              : this.#earlier
-                ? { before: this.#earlier }
-                : {}),
-          },
-          this.#leaving.signal,
-        );
+        const question = { ...this.search, limit: 400, ...this.#from(ahead) };
+        const page = await logLines.find(this.uid, question, this.#leaving.signal);
         found = page.items;
         more = page.more;
         if (ahead) {
@@ -185,6 +174,11 @@ export class FoundLines implements Source {
     }
     this.loaded = true;
     this.busy = false;
+  }
+
+  #from(ahead: boolean): { after?: string; before?: string } {
+    if (ahead) return { after: this.#next ?? '0-0' };
+    return this.#earlier ? { before: this.#earlier } : {};
   }
 
   /** A last line without its end comes again, whole. */

@@ -1,1 +1,0 @@
-import{N as e,W as t,X as n,at as r,j as i,k as a,ot as o,q as s,ut as c}from"./Icon-CdSULSjQ.js";import{T as l}from"./app.js";import{n as u}from"./PageHeader-DK0jnVOE.js";var d=e(`<span class="state svelte-ykpctr"><!> </span>`);function f(e,f){o(f,!0);var p=d(),m=s(p);u(m,{get state(){return f.state}});var h=n(m,1,!0);c(p),t(e=>a(h,e),[()=>l(f.state)]),i(e,p),r()}export{f as t};

@@ -1,1 +1,0 @@
-import{i as e,r as t,t as n}from"./Icon-CdSULSjQ.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=t(a,r),s={name:`pause`,size:24,node:[[`rect`,{x:`14`,y:`3`,width:`5`,height:`18`,rx:`1`}],[`rect`,{x:`5`,y:`3`,width:`5`,height:`18`,rx:`1`}]]};n(i,e(()=>o,{get icon(){return s}}))}export{i as t};
