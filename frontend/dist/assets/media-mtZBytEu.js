@@ -1,0 +1,1 @@
+import{V as e}from"./app.js";var t=new e(`(max-width: 760px)`);export{t};

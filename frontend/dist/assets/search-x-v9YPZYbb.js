@@ -1,1 +1,0 @@
-import{t as e}from"./Icon-jfmZk_in.js";import{a as t,i as n}from"./index-client-C9WWTLzH.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`search-x`,size:24,node:[[`path`,{d:`m13.5 8.5-5 5`}],[`path`,{d:`m8.5 8.5 5 5`}],[`circle`,{cx:`11`,cy:`11`,r:`8`}],[`path`,{d:`m21 21-4.3-4.3`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};
