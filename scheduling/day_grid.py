@@ -148,7 +148,7 @@ class DayGrid:
     def planned_items(
         self, cells: dict[Cell, Content], whole: Collection[Cell]
     ) -> Iterator[dict[str, Any]]:
-        for cell in whole:
+        for cell in sorted(whole):
             for schedule, one in cells[cell].instants:
                 yield from self.line.planned_items(Outlook(schedule, 1, (one,)))
 

@@ -26,12 +26,8 @@ RULE_KINDS = (
     *("rrule", "rule", "solar", "condition", "event"),
 )
 OVERLAP = (
-    "skip",
-    "buffer_one",
-    "buffer_all",
-    "cancel_other",
-    "terminate_other",
-    "allow_all",
+    *("skip", "buffer_one", "buffer_all"),
+    *("cancel_other", "terminate_other", "allow_all"),
 )
 MISSED = ("skip", "latest", "all")
 

@@ -27,14 +27,16 @@ def running_of(occurrence_id: str) -> Run | None:
     known = Run.objects.filter(
         occurrence__schedule__uid=uid, occurrence__key=key, state__in=STARTED
     )
-    return known.select_related("agent", "version", "node", "schedule__agent").first()
+    return known.select_related(
+        "agent", "version", "node", "occurrence__schedule__agent"
+    ).first()
 
 
 def move_end(run: Run, wish: Wish, *, actor: str, now: datetime) -> dict[str, Any]:
     """Raises Refused for another start or an end that cannot be, NotAllowedNow where
     no end is given, ChangedMeanwhile for a stale `base_version`."""
-    schedule = run.schedule
-    assert schedule is not None, "it is the run of an occurrence"
+    assert run.occurrence is not None, "running_of looks for those alone"
+    schedule = run.occurrence.schedule
     if wish.base_version is not None:
         schedules.check_version(schedule, wish.base_version)
     check(run, wish)

@@ -15,16 +15,19 @@ from agents.models import Agent, Event, Node, Secret
 from scheduling import (
     backfills,
     calendars,
+    feeds,
     graph_runs,
     graphs,
     inbound,
+    node_history,
     runs,
+    saved_views,
     schedules,
     sensors,
     windows,
 )
 from scheduling.calendar_models import Calendar
-from scheduling.models import Delivery, Gap, Occurrence, Run
+from scheduling.models import Delivery, Gap, MissedDeadlines, Occurrence, Run
 from tests.conftest import NOON
 
 OURS = [
@@ -71,6 +74,11 @@ def a_bit_of_everything(agent: Agent) -> Run:
     weekly = {"cron": "0 3 * * SUN", "duration": "2h"}
     windows.create({"name": "w", "kind": "blackout", **weekly}, **by)
     calendars.create({"name": "holidays", "yearly": ["12-25"]}, **by)
+    feeds.create({"name": "all"}, **by)
+    view = {"name": "mine", "path": "/schedule", "query": "zoom=1d"}
+    saved_views.create(view, owner="admin", now=NOON)
+    node_history.keep("n", NOON, {"cpu_fraction": 0.5}, now=NOON)
+    MissedDeadlines.objects.create(agent=agent, count=1)
     return run
 
 

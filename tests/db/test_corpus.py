@@ -104,7 +104,7 @@ def refused_as_it_should(answer: Any, case: dict[str, Any]) -> None:
         assert case["surface"] == "path_download"
         return
     body = answer.json()
-    assert set(body) <= {"code", "detail", "fields"}
+    assert set(body) <= {"code", "detail", "fields", "cycle"}
     assert "Traceback" not in str(body)
     field = case.get("expect_field")
     if field and answer.status_code in (400, 409, 422):

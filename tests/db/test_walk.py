@@ -82,10 +82,11 @@ def test_every_rule_has_a_route() -> None:
     assert sorted(set(RULES) - {written(route) for route in routes()}) == []
 
 
-def test_health_the_log_in_and_signed_webhooks_alone_are_open() -> None:
+def test_health_the_log_in_signed_webhooks_and_feeds_alone_are_open() -> None:
     opened = {route for route, rule in RULES.items() if ANYONE in rule.values()}
     hook = "api/v1/hooks/{}/"  # whoever signs a message may send it
-    assert opened == {"api/v1/health/", "login/", hook}
+    feed = "ical/{}.ics"  # its address is the secret
+    assert opened == {"api/v1/health/", "login/", hook, feed}
 
 
 @pytest.mark.django_db
