@@ -22,6 +22,8 @@ SERVICES += ("results", "secrets", "artefacts", "yielding", "balancing")
 SERVICES += ("graphs", "limits", "backfills")
 SERVICES += ("placement", "backfill", "what_if")
 SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
+SERVICES += ("deadlines", "bulk", "graph_schedules", "gang_schedules", "day_grid")
+SERVICES += ("node_history", "triggers", "run_lists", "agent_graph")
 
 
 class Server:
