@@ -13,6 +13,7 @@ interface Step {
   readonly what: string;
   readonly back: Taking;
   readonly again: Doing | null;
+  readonly toast: number; // which offers to take it back
 }
 
 class UndoStack {
@@ -33,12 +34,12 @@ class UndoStack {
     this.#put({ id: this.#next++, what, back, again });
   }
 
-  #put(step: Step): void {
-    this.#steps.push(step);
-    toasts.show(step.what, {
+  #put(step: Omit<Step, 'toast'>): void {
+    const toast = toasts.show(step.what, {
       tone: 'good',
       action: { label: 'Undo', run: () => void this.take(step.id) },
     });
+    this.#steps.push({ ...step, toast });
   }
 
   /** Takes back this step, or the last one. */
@@ -52,6 +53,7 @@ class UndoStack {
       if (id === undefined) toasts.show('Nothing to undo.');
       return;
     }
+    toasts.dismiss(step.toast);
     try {
       await step.back();
       if (step.again) this.#undone.push(step);
