@@ -16,6 +16,7 @@ export interface PageInfo {
   readonly name: string;
   readonly key: string; // with "g" before it
   readonly icon: Component;
+  readonly behind?: true; // on a phone: behind "More"
   readonly load: () => Promise<{ default: Component<Record<string, never>> }>;
 }
 
@@ -46,6 +47,7 @@ export const PAGES: readonly PageInfo[] = [
     name: 'Graph',
     key: 'g',
     icon: Network,
+    behind: true,
     load: () => import('./graph/GraphPage.svelte'),
   },
   {
@@ -60,6 +62,7 @@ export const PAGES: readonly PageInfo[] = [
     name: 'Nodes',
     key: 'n',
     icon: Server,
+    behind: true,
     load: () => import('./nodes/NodesPage.svelte'),
   },
   {
@@ -67,6 +70,7 @@ export const PAGES: readonly PageInfo[] = [
     name: 'Triggers',
     key: 't',
     icon: Zap,
+    behind: true,
     load: () => import('./triggers/TriggersPage.svelte'),
   },
   {
@@ -74,6 +78,7 @@ export const PAGES: readonly PageInfo[] = [
     name: 'Audit',
     key: 'l',
     icon: ScrollText,
+    behind: true,
     load: () => import('./audit/AuditPage.svelte'),
   },
   {
@@ -81,6 +86,7 @@ export const PAGES: readonly PageInfo[] = [
     name: 'Settings',
     key: ',',
     icon: Settings,
+    behind: true,
     load: () => import('./settings/SettingsPage.svelte'),
   },
 ];

@@ -211,12 +211,19 @@ def test_charts_of_a_node_open_by_a_link_and_change_their_range(
     expect(page.get_by_role("figure").filter(has_text="CPU")).to_be_visible()
 
 
+@pytest.fixture(scope="module")
+def pair(product: Product) -> None:
+    """Two agents with a line between them."""
+    agents(product, "axe-a")
+    agents(product, "axe-b", depends_on=["axe-a"])
+
+
+@pytest.mark.usefixtures("pair", "waiting")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_serious(
     browser: Browser,
     product: Product,
-    waiting: list[str],
     scheme: Any,
     size: tuple[int, int],
 ) -> None:
@@ -224,8 +231,6 @@ def test_axe_finds_nothing_serious(
         viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
     )
     page = context.new_page()
-    agents(product, "axe-a")
-    agents(product, "axe-b", depends_on=["axe-a"])
     log_in(page, product)
     faults = []
     for path in ("graph?agent=axe-b", "graph/graphs", "queue", "nodes"):
