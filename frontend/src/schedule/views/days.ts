@@ -33,7 +33,12 @@ export function nameMarkup(name: DayName | undefined, short: boolean): string {
     ? ` <span class="clock" title="${name.change}">${name.hours} h</span>`
     : '';
   const mark = name.today ? ' class="now-day"' : '';
-  if (short) return `<span${mark}>${name.number}</span>${badge}`;
+  if (short) {
+    const [, month = ''] = name.date.split(' ');
+    const before = `<span class="hidden-text">${name.weekday} </span>`;
+    const after = `<span class="hidden-text"> ${month}</span>`;
+    return `${before}<span${mark}>${name.number}</span>${after}${badge}`;
+  }
   return `<span${mark}>${name.weekday} ${name.date}</span>${badge}`;
 }
 

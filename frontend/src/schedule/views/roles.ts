@@ -7,6 +7,7 @@
 const TABLE = ['table', 'row', 'rowgroup', 'cell', 'columnheader', 'list', 'listitem'];
 const WRONG = TABLE.map((role) => `[role=${role}]`).join(', ');
 const DAYS = '.ec-day-head > time:first-child, .ec-col-head > time';
+const NAMED = '.ec-col-head > span[aria-label], time[aria-label]';
 
 export function tidyRoles(root: HTMLElement): () => void {
   const tidy = () => {
@@ -14,9 +15,8 @@ export function tidyRoles(root: HTMLElement): () => void {
       part.removeAttribute('role');
       part.removeAttribute('aria-colindex');
     }
-    for (const name of root.querySelectorAll('.ec-col-head > span[aria-label]')) {
-      name.removeAttribute('aria-label');
-    }
+    // Names of days say themselves what they are, in our words.
+    for (const name of root.querySelectorAll(NAMED)) name.removeAttribute('aria-label');
     for (const name of root.querySelectorAll(DAYS)) {
       if (name.closest('dialog') || name.hasAttribute('tabindex')) continue;
       name.setAttribute('role', 'link');
