@@ -1,1 +1,0 @@
-import{V as e}from"./app.js";var t=new e(`(max-width: 760px)`);export{t};
