@@ -292,6 +292,30 @@ def test_on_a_phone_a_run_of_the_list_is_moved_by_touch(
     assert not hand.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
+def test_a_calendar_feed_is_made_shown_once_and_revoked(
+    views: Desk, product: Product, fleet: dict[str, str]
+) -> None:
+    page = views.page
+    show(views, "week")
+    page.get_by_role("button", name="Account and theme").click()
+    page.get_by_role("button", name="Subscribe in a calendar").click()
+    dialog = page.get_by_role("dialog", name="Subscribe in a calendar")
+    dialog.get_by_label("Name").fill("Weekly")
+    dialog.get_by_label("What it shows").select_option("agent:cal_week")
+    dialog.get_by_role("button", name="Make an address").click()
+    address = dialog.get_by_label("Address of “Weekly”").input_value()
+    feed = page.request.get(address)
+    assert feed.ok
+    assert "cal_week" in feed.text()
+    assert "cal_day" not in feed.text()
+
+    dialog.get_by_role("button", name="Revoke Weekly").click()
+    expect(dialog.get_by_text("None yet.")).to_be_visible()
+    expect(dialog.get_by_label("Address of “Weekly”")).to_have_count(0)
+    assert page.request.get(address).status in (403, 404, 410)
+    assert product.get("feeds/")["items"] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_view_has_a_serious_fault_of_accessibility(

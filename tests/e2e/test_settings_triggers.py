@@ -230,7 +230,7 @@ def test_a_change_stands_in_the_audit_with_before_and_after(
     page: Page, product: Product
 ) -> None:
     product.api("PATCH", "config/", {"log_retention_days": 21}).expect(200)
-    path = "audit/?object=config&order=newest"
+    path = "audit/?object=config&way=api"
     wait_for(lambda: product.get(path)["items"], timeout_s=10)
     go(page, product, "audit?object=config&way=api")
     line = page.get_by_role("row").filter(has_text="log_retention_days").first
