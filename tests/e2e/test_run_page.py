@@ -81,7 +81,7 @@ def test_a_crash_loop_is_told_and_ended_from_the_agents_page(
     product.register("shaky", "/bin/false", kind="persistent", restart_backoff=backoff)
     product.post("agents/shaky/start/", status=202)
     page.goto(f"{product.url}/agents?agent=shaky")
-    again = page.get_by_role("button", name="Start over")
+    again = page.get_by_role("complementary").get_by_role("button", name="Start over")
     expect(again).to_be_visible(timeout=30_000)
     expect(page.get_by_text(re.compile("It ended badly 2 times"))).to_be_visible()
     again.click()
