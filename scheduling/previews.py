@@ -111,7 +111,8 @@ def upcoming(
         after = max(after, schedule.paused_until)
     most = _most(schedule, count)
     planned = books.planned_rows(schedule).filter(due_at__gt=after)
-    moved = list(planned.values_list("due_at", flat=True)[:most])
+    soonest = planned.order_by("due_at")
+    moved = list(soonest.values_list("due_at", flat=True)[:most])
     first = after - timedelta(seconds=timetable.jitter_s)
     if after >= schedule.created_at:  # else: what the rule would have done
         first = max(first, schedule.cursor_at)
