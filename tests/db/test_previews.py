@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from scheduling import previews, schedules
-from scheduling.models import Occurrence
-from scheduling.triggers.base import key_of
 from tests.db.schedule_fixtures import NOON, PERSON, again, at, plan
 
 pytestmark = pytest.mark.django_db
@@ -107,18 +104,3 @@ def test_a_saved_schedule_previews_over_http(viewer: Any, agent: Any) -> None:
     assert answer.json()["firings"] == ["2030-01-01T09:00:00Z", "2030-01-02T09:00:00Z"]
     bad = viewer.get(f"/api/v1/schedules/{uid}/preview/", {"count": 999})
     assert bad.status_code == 400
-
-
-def test_the_soonest_of_several_moved_ones_is_next(make_agent: Any) -> None:
-    schedule = plan(make_agent(), cron="0 13 * * *")
-    for day, hour in ((2, 15), (1, 14)):  # the later one is written first
-        nominal = NOON + timedelta(days=day, hours=1)
-        Occurrence.objects.create(
-            schedule=schedule,
-            key=key_of(nominal),
-            nominal_at=nominal,
-            due_at=nominal.replace(hour=hour),
-            moved=True,
-        )
-    found = previews.preview(schedule, after=NOON + timedelta(hours=2), count=1)
-    assert found.firings == [NOON + timedelta(days=1, hours=2)]
