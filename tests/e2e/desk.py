@@ -66,6 +66,12 @@ class Desk:
         self.page.evaluate("window.notReloaded = true")
         return self
 
+    def look_for(self, text: str) -> Desk:
+        """Leave the rows that have this in their names: others may fill the screen."""
+        self.page.get_by_role("searchbox", name="Filter the rows").fill(text)
+        self.page.wait_for_url(re.compile(f"q={text}"))
+        return self
+
     def was_not_reloaded(self) -> bool:
         return bool(self.page.evaluate("window.notReloaded === true"))
 
@@ -162,6 +168,16 @@ def every_ten_minutes(product: Product, agent_id: str) -> str:
     """A schedule whose first firing is minutes away, so that it can be dragged."""
     made = product.post("schedules/", {"agent": agent_id, "interval": 600})
     return str(made["id"])
+
+
+def scheduled(desk: Desk, agent: str, stamps: Path) -> tuple[str, list[str]]:
+    """A stamping agent every ten minutes, alone on the screen: its schedule and its
+    next occurrences."""
+    register_stamper(desk.product, agent, stamps)
+    schedule = every_ten_minutes(desk.product, agent)
+    desk.look_for(agent)
+    expect(desk.bars(agent, "planned").first).to_be_visible(timeout=LIVE_WAIT_MS)
+    return schedule, [item["id"] for item in desk.planned(schedule)]
 
 
 def monotonic_s() -> float:

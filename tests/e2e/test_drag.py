@@ -9,10 +9,9 @@ from playwright.sync_api import expect
 
 from tests.e2e.desk import (
     Desk,
-    every_ten_minutes,
     next_minute,
     now,
-    register_stamper,
+    scheduled,
     seconds_between,
     stamp,
     stamped,
@@ -21,14 +20,6 @@ from tests.e2e.desk import (
 from tests.waiting import wait_for
 
 MINUTE_AHEAD_S = 55  # until the next full minute after this: one to two minutes
-
-
-def scheduled(desk: Desk, agent: str, stamps: Path) -> tuple[str, list[str]]:
-    """A stamping agent every ten minutes: its schedule and its next occurrences."""
-    register_stamper(desk.product, agent, stamps)
-    schedule = every_ten_minutes(desk.product, agent)
-    expect(desk.bars(agent, "planned").first).to_be_visible(timeout=15_000)
-    return schedule, [item["id"] for item in desk.planned(schedule)]
 
 
 def test_an_occurrence_dragged_to_a_minute_ahead_runs_then_and_is_seen_live(

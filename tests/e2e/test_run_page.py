@@ -64,7 +64,7 @@ def test_a_bar_on_the_timeline_tells_how_far_its_run_is(
 ) -> None:
     product.register("mapper", *(PYTHON, "-c", INDEXES), artefacts=True)
     (uid,) = product.spawn("mapper")
-    bar = desk.bar(uid)
+    bar = desk.look_for("mapper").bar(uid)
     told = re.compile("mapper, running 42 ?%")
     expect(bar).to_have_attribute("aria-label", told, timeout=LIVE_WAIT_MS)
     page.reload()

@@ -9,19 +9,10 @@ from playwright.sync_api import expect
 
 from tests.e2e.desk import (
     Desk,
-    every_ten_minutes,
-    register_stamper,
+    scheduled,
     seconds_between,
 )
 from tests.waiting import wait_for
-
-
-def scheduled(desk: Desk, agent: str, stamps: Path) -> tuple[str, list[str]]:
-    """A stamping agent every ten minutes: its schedule and its next occurrences."""
-    register_stamper(desk.product, agent, stamps)
-    schedule = every_ten_minutes(desk.product, agent)
-    expect(desk.bars(agent, "planned").first).to_be_visible(timeout=15_000)
-    return schedule, [item["id"] for item in desk.planned(schedule)]
 
 
 def starts(desk: Desk, schedule: str, ids: list[str]) -> list[datetime]:

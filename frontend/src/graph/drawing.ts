@@ -206,8 +206,3 @@ export function showing(view: View, spot: Spot, frame: Size): View {
     y: along(spot.y, NODE.height / 2, view.y, frame.height),
   };
 }
-
-/** As much of a name as there is room for. */
-export function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
