@@ -270,12 +270,10 @@ class Definition(Strict):
     def where_they_can_be_kept(
         cls, hooks: list[Hook], info: ValidationInfo
     ) -> list[Hook]:
-        environment, docker = info.data.get("exec_env"), info.data.get("docker")
-        network = docker.network if docker else "none"
-        if has_network(info.data):
-            network = "host"
+        environment, ports = info.data.get("exec_env", ""), info.data.get("ports", {})
+        is_open = has_network(info.data)
         for number, hook in enumerate(hooks, 1):
-            if said := fits_environment(hook, environment or "", network):
+            if said := fits_environment(hook, environment, ports, has_network=is_open):
                 raise ValueError(f"item {number}: {said}")
         return hooks
 

@@ -18,6 +18,7 @@ from agents.definition_parts import Strict, fits_argv
 from agents.quantities import parse_duration, shown
 
 FORMS = ("notify", "port", "http", "command")
+Ports = Mapping[str, tuple[int, int]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_URL = 500
 MAX_FAILURES = 100
@@ -123,7 +124,9 @@ def fits(probe: Probe | None, said: Mapping[str, Any]) -> None:
             raise ValueError("command: runs as the node's user, not as run_as")
     elif environment == "sandbox" and not has_network(said):
         raise ValueError("a sandbox has no network to probe; use notify")
-    elif environment == "docker" and not _is_declared(probe, ports):
+    elif environment == "docker" and not is_declared(
+        probe.port or probe.http or "", ports
+    ):
         raise ValueError("of a container only the ports it names can be probed")
 
 
@@ -133,10 +136,11 @@ def has_network(said: Mapping[str, Any]) -> bool:
     return sandbox is not None and sandbox.network == "host"
 
 
-def _is_declared(probe: Probe, ports: Mapping[str, tuple[int, int]]) -> bool:
-    if isinstance(probe.port, str):
-        return probe.port in ports
-    number = probe.port or port_of(probe.http or "")
+def is_declared(place: int | str, ports: Ports) -> bool:
+    """Whether a port's name or number, or that of a URL, is one of these ports."""
+    if place in ports:
+        return True
+    number = port_of(place) if isinstance(place, str) else place
     return any(first <= number <= last for first, last in ports.values())
 
 

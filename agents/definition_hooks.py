@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticUndefined
 
 from agents import names
+from agents.definition_health import Ports, is_declared
 from agents.definition_parts import Duration, Strict, fits_argv, no_twins
 from agents.definition_results import Result, ResultItem
 from agents.hooks import beneath
@@ -240,14 +241,16 @@ class Hook(Strict):
         return self
 
 
-def fits_environment(hook: Hook, environment: str, network: str) -> str:
-    """Why the hook cannot be kept there; "" if it can."""
+def fits_environment(
+    hook: Hook, environment: str, ports: Ports, *, has_network: bool
+) -> str:
+    """Why the hook cannot be kept there; "" if it can. `has_network`: of a sandbox."""
     if hook.warm_up is None or hook.warm_up.http is None:
         return ""
-    if environment == "sandbox" and network == "none":
+    if environment == "sandbox" and not has_network:
         return "warm_up: http cannot reach into a sandbox, which has its own network"
-    if environment == "docker" and network == "none":
-        return "warm_up: http cannot reach into a container whose network is none"
+    if environment == "docker" and not is_declared(hook.warm_up.http, ports):
+        return "warm_up: http reaches only those ports of a container that it names"
     return ""
 
 

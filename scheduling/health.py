@@ -18,7 +18,15 @@ from typing import Any
 from django.db import DatabaseError
 
 from agents.errors import ChangedMeanwhile, NotAllowedNow
-from scheduling import hot_reads, launch, live_runs, probes, runs, tellings
+from scheduling import (
+    hot_reads,
+    launch,
+    live_runs,
+    probes,
+    reached,
+    runs,
+    tellings,
+)
 from scheduling.models import Run
 from scheduling.probes import Look, NotWell
 from scheduling.run_state import FINAL, RunState
@@ -146,8 +154,7 @@ class Health:
             by=probe["by"],
             target=probe["target"],
             timeout_s=probe["timeout_s"],
-            ports={name: tuple(ends) for name, ends in row["spec"]["ports"].items()},
-            given=row["ports"] or {},
+            way=reached.way_to(row["spec"], row["ports"]),
             env={"PATH": launch.PATH, **row["spec"]["env"]},
         )
         patient.looking = asyncio.ensure_future(self.probe(patient, at, then))

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from agents.agent_lifecycle_hooks import HookFailed, HookStopped, Place, Step
 from agents.executors.base import BadSpec, ExecutorError, Happening, LaunchSpec
 from agents.hooks import beneath
 from agents.hooks.budget import Budget
-from scheduling import checkpoints, phases
+from scheduling import checkpoints, hot_reads, phases, reached
 from scheduling.launch import Start
 from scheduling.models import Phase, Run
 
@@ -134,6 +135,8 @@ class Steps:
             config=config,
             cache=self.node.cache,
         )
+        if step.does == "warm_up":
+            step = await self.node.in_thread(partial(_where_it_serves, step, job))
         job.budget = self.node.budget(step.time_limit_s)
         if job.unwanted.is_set() or job.leaving:
             raise HookStopped
@@ -291,6 +294,14 @@ class Steps:
         finally:
             with self._lock:
                 del self._waiting[uid]
+
+
+def _where_it_serves(step: Step, job: Job) -> Step:
+    """The step with the URL at which this run's port is reached. Reads the database."""
+    row = Run.objects.values("ports", "version_id").get(pk=job.run_id)
+    spec = hot_reads.specs([row["version_id"]])[row["version_id"]]
+    url = reached.way_to(spec, row["ports"]).url(step.options["http"])
+    return replace(step, options={**step.options, "http": url})
 
 
 def _forget(answer: asyncio.Future[Any]) -> None:

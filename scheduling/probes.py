@@ -11,14 +11,13 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from agents.definition_health import port_of
+from scheduling.reached import Way
 from scheduling.run_folders import folder_of
 
-HOST = "127.0.0.1"
+HANGS_UP_S = 0.25  # by then Docker has found that nobody in the container listens
 
 
 class NotWell(Exception):
@@ -33,8 +32,7 @@ class Look:
     by: str  # "port", "http" or "command"
     target: Any
     timeout_s: float
-    ports: Mapping[str, tuple[int, int]]  # as the definition names them
-    given: Mapping[str, int]  # as this run was given them
+    way: Way
     env: Mapping[str, str]
 
 
@@ -47,29 +45,36 @@ async def look(at: Look) -> None:
         raise NotWell(f"no answer within {at.timeout_s:g} s") from None
 
 
-def port_for(at: Look, port: int | str) -> int:
-    """The port on this machine that a name or number of the definition means."""
-    if isinstance(port, str):
-        return at.given.get(port, at.ports.get(port, (0, 0))[0])
-    for name, (first, last) in at.ports.items():
-        if first <= port <= last and name in at.given:
-            return at.given[name]
-    return port
-
-
 async def _port(at: Look) -> None:
-    port = port_for(at, at.target)
+    port = at.way.port(at.target)
+    nobody = NotWell(f"nothing listens on port {port}")
     try:
-        _, writer = await asyncio.open_connection(HOST, port)
+        reader, writer = await asyncio.open_connection(at.way.host, port)
     except OSError:
-        raise NotWell(f"nothing listens on port {port}") from None
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+        raise nobody from None
+    try:
+        within_s = min(HANGS_UP_S, at.timeout_s / 2)
+        if at.way.address and await _is_hung_up(reader, within_s):
+            raise nobody
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _is_hung_up(reader: asyncio.StreamReader, within_s: float) -> bool:
+    """Docker's proxy takes every connection to a port it publishes, and ends at once
+    those that nobody in the container takes from it."""
+    try:
+        return not await asyncio.wait_for(reader.read(1), within_s)
+    except TimeoutError:
+        return False  # it is held open: somebody waits for words
+    except OSError:
+        return True
 
 
 async def _http(at: Look) -> None:
-    url = url_for(at)
+    url = at.way.url(at.target)
     try:
         async with (
             httpx.AsyncClient(trust_env=False, timeout=at.timeout_s) as client,
@@ -81,14 +86,6 @@ async def _http(at: Look) -> None:
         raise NotWell(f"{url} does not answer: {why}") from None
     if not 200 <= status < 400:
         raise NotWell(f"{url} answers {status}")
-
-
-def url_for(at: Look) -> str:
-    parts = urlsplit(at.target)
-    port = port_for(at, port_of(at.target))
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    found: str = urlunsplit(parts._replace(netloc=f"{host}:{port}"))
-    return found
 
 
 async def _command(at: Look) -> None:

@@ -23,14 +23,23 @@ class Devices:
 
 
 _devices = Devices()
+_address = "127.0.0.1"
 
 
-def install(devices: Sequence[Mapping[str, Any]]) -> None:
-    """Make these the GPUs of this machine; see agents.gpus."""
-    global _devices
+def install(
+    devices: Sequence[Mapping[str, Any]], *, address: str = "127.0.0.1"
+) -> None:
+    """Make these the GPUs of this machine (see agents.gpus), and this the address at
+    which the ports of its containers are published."""
+    global _devices, _address
     real = frozenset(d["id"] for d in devices if not d.get("declared"))
     _devices = Devices(bool(devices), real)
+    _address = address
 
 
 def devices() -> Devices:
     return _devices
+
+
+def address() -> str:
+    return _address

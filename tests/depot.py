@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,8 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Depot(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.place = f"http://127.0.0.1:{self.server_address[1]}"
+        if tls is not None:
+            self.place = f"https://localhost:{self.server_address[1]}"
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.files: dict[str, bytes] = {}
         self.leads_to: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
@@ -21,7 +26,10 @@ class Depot(ThreadingHTTPServer):
         self.gate.set()
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
+        return f"{self.place}/{name}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Quiet: a client that refuses our certificate hangs up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,8 +61,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def open_depot() -> Iterator[Depot]:
-    depot = Depot()
+def open_depot(tls: ssl.SSLContext | None = None) -> Iterator[Depot]:
+    """On plain http at 127.0.0.1; with `tls`, on https at localhost."""
+    depot = Depot(tls)
     thread = threading.Thread(target=depot.serve_forever, daemon=True)
     thread.start()
     try:

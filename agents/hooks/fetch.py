@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
+from agents import tls
 from agents.hooks.budget import Budget, HookFailed
 
 MOST_REDIRECTS = 5
@@ -35,12 +36,12 @@ class Reach:
 def fetch(url: str, into: BinaryIO, reach: Reach, budget: Budget) -> None:
     """Write what the URL answers into a file. Raises HookFailed, HookStopped."""
     timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
-    with httpx.Client(timeout=timeout, trust_env=False) as client:
+    with httpx.Client(timeout=timeout, trust_env=False, verify=tls.context()) as client:
         for _ in range(MOST_REDIRECTS + 1):
             try:
                 onward = _get(client, url, into, reach, budget)
             except httpx.HTTPError as error:
-                said = str(error) or type(error).__name__
+                said = tls.distrust(error) or str(error) or type(error).__name__
                 raise HookFailed(f"{shown(url)} cannot be fetched: {said}") from None
             if onward is None:
                 return

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from functools import cache
 from ipaddress import ip_address
 
 import httpx
 
-from agents import web_targets
+from agents import tls, web_targets
 from scheduling import standard_webhooks
 from scheduling.sinks.parcel import NotDelivered, Parcel
 
@@ -61,7 +59,7 @@ async def deliver(parcel: Parcel) -> str:
                 trust_env=False,
                 follow_redirects=False,
                 timeout=parcel.rules.timeout_s,
-                verify=_tls(),
+                verify=tls.context(),
             ) as client,
             client.stream(
                 "POST",
@@ -75,12 +73,6 @@ async def deliver(parcel: Parcel) -> str:
     except httpx.HTTPError as error:
         raise NotDelivered(f"{_words(error)}") from None
     return _judged(answer.status_code, said)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Made once: loading the authorities takes longer than most posts."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _address(url: httpx.URL, *, allow_private: bool) -> str:
@@ -123,5 +115,6 @@ def _words(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):
-        return f"cannot connect: {str(error) or 'no reason given'}"[:SHOWN_CHARS]
+        why = tls.distrust(error) or str(error) or "no reason given"
+        return f"cannot connect: {why}"[:SHOWN_CHARS]
     return f"the connection broke: {type(error).__name__}"

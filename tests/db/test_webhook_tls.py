@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agents import tls
 from scheduling import deliveries
 from scheduling.models import Delivery
-from scheduling.sinks import webhook
 from tests.conftest import NOON
 from tests.db.receiver import Receiver, receiving
 from tests.db.test_results import ended, set_keys
@@ -49,9 +49,9 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 @pytest.fixture
 def fresh_trust() -> Iterator[None]:
-    webhook._tls.cache_clear()
+    tls.context.cache_clear()
     yield
-    webhook._tls.cache_clear()
+    tls.context.cache_clear()
 
 
 def outcome(make_agent, tmp_path: Path, name: str, *, trusted: bool) -> Delivery:
@@ -59,7 +59,7 @@ def outcome(make_agent, tmp_path: Path, name: str, *, trusted: bool) -> Delivery
     set_keys(allow_private_targets=True, timeout=5)
     chain, key = certificate(tmp_path, name)
     if trusted:
-        webhook._tls().load_verify_locations(chain)
+        tls.context().load_verify_locations(chain)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(chain, key)
     with receiving(Receiver(), tls=server) as receiver:
@@ -86,4 +86,4 @@ def test_one_that_is_unknown_or_of_another_name_is_refused(
 ) -> None:
     row = outcome(make_agent, tmp_path, name, trusted=trusted)
     assert row.state == "pending"
-    assert "CERTIFICATE_VERIFY_FAILED" in row.detail
+    assert "its certificate is not trusted: " in row.detail

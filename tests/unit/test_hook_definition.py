@@ -116,7 +116,11 @@ def test_a_hook_that_cannot_be_is_refused_by_name(
     ("definition", "why"),
     [
         ({"exec_env": "sandbox"}, "cannot reach into a sandbox"),
-        ({"exec_env": "docker"}, "a container whose network is none"),
+        ({"exec_env": "docker"}, "only those ports of a container that it names"),
+        (
+            {"exec_env": "docker", "docker": {"network": "bridge"}, "ports": [8080]},
+            "only those ports of a container that it names",
+        ),
     ],
 )
 def test_what_an_environment_cannot_do_is_refused_at_registration(
@@ -125,8 +129,8 @@ def test_what_an_environment_cannot_do_is_refused_at_registration(
     hook = warm_up(http="http://localhost:1/")
     with pytest.raises(Invalid, match=why):
         parse_agent({**PLAIN, **definition, "hooks": [hook]})
-    bridged = {"exec_env": "docker", "docker": {"network": "bridge"}}
-    parse_agent({**PLAIN, **bridged, "hooks": [hook]})
+    served = {"exec_env": "docker", "ports": {"http": "1-9"}}
+    parse_agent({**PLAIN, **served, "hooks": [hook]})
 
 
 def test_steps_of_a_spec_from_before_are_read_with_their_usual_rule() -> None:

@@ -65,7 +65,7 @@ class Command(BaseCommand):
         config = live_config.current().nodes
         declared = (*config.devices, *settings.KOS_GPUS)
         devices = gpus.inventory(resource_manager.gpus(), declared)
-        this_node.install(devices)
+        this_node.install(devices, address=config.address)
         found = {
             **machine.facts(),
             "gpus": gpus.places(devices),
