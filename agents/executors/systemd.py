@@ -36,6 +36,7 @@ from agents.executors.systemd_bus import tell_trouble
 from agents.executors.systemd_engine import Engine
 from agents.executors.systemd_groups import Hierarchies
 from agents.executors.systemd_launch import check
+from agents.executors.systemd_units import RUN_AS_NEEDS
 
 T = TypeVar("T")
 ANSWER_WITHIN_S = 60.0
@@ -89,7 +90,7 @@ class SystemdExecutor:
         engine = self._engine
         if engine is None or engine.units.bus is None:
             return {}
-        is_system = self.bus != "user"
+        is_system = not engine.units.is_users
         return {"systemd": _capabilities(engine.units.hierarchies, is_system)}
 
     def absent(self) -> Mapping[str, str]:
@@ -245,7 +246,7 @@ def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
         for name in ("memory", "cpu", "pids")
     }
     is_root = os.geteuid() == 0
-    can_freeze = bool(groups.unified) and is_root and is_system
+    can_freeze = bool(groups.unified) and (is_root or not is_system)  # else not ours
     why_no_cap = "systemd here cannot limit it: no control group of this kind for us"
     missing_caps = [name for name, can in can_cap.items() if not can]
     missing = dict.fromkeys(missing_caps, why_no_cap)
@@ -253,9 +254,11 @@ def _capabilities(groups: Hierarchies, is_system: bool) -> Capabilities:
     if missing_caps:
         missing["relimit"] = f"not all limits hold: without {', '.join(missing_caps)}"
     if not can_freeze:
-        missing["freeze"] = "only root may freeze, and it needs control groups v2"
+        missing["freeze"] = (
+            "it needs control groups v2, and root or a systemd of one's own"
+        )
     if not (is_root and is_system):
-        missing["run_as"] = "only root's systemd runs programs as another user"
+        missing["run_as"] = RUN_AS_NEEDS
     if why := reclaim.why_not(has_group=can_cap["memory"]):
         missing["reclaim"] = why
     return Capabilities(

@@ -117,6 +117,18 @@ class Bus:
         """All properties of the manager itself."""
         return dict((await self._ask(_get_all(PATH, f"{SYSTEMD}.Manager")))[0])
 
+    async def is_users(self) -> bool:
+        """Whether it is a user's systemd, not the machine's: that is process 1."""
+        asked = Message(
+            destination=DBUS,
+            path="/org/freedesktop/DBus",
+            interface=DBUS,
+            member="GetConnectionUnixProcessID",
+            signature="s",
+            body=[SYSTEMD],
+        )
+        return bool((await self._ask(asked))[0] != 1)
+
     async def start_unit(self, name: str, properties: Sequence[Property]) -> None:
         """Have a transient unit started. Returns once systemd has accepted it."""
         given = [[key, Variant(kind, value)] for key, kind, value in properties]

@@ -104,7 +104,8 @@ class Engine:
         units.root = manager["ControlGroup"].rstrip("/")
         units.inherited = [one.partition("=")[0] for one in manager["Environment"]]
         units.hierarchies = find_hierarchies(units.root)
-        if self.bus_name != "user" and os.geteuid() != 0:
+        units.is_users = await bus.is_users()
+        if not units.is_users and os.geteuid() != 0:
             units.user = pwd.getpwuid(os.geteuid()).pw_name
 
     # -- after a connect --------------------------------------------------------------

@@ -35,6 +35,7 @@ from agents.executors.systemd_unit import (
 
 AT_ONCE = 32  # starts that systemd works on; more would only queue there
 SAY_AGAIN_S = 1.0  # after the disk refused the log
+RUN_AS_NEEDS = "only root's systemd runs programs as another user"
 MAY_NOT = frozenset({"AccessDenied", "InteractiveAuthorizationRequired"})
 
 
@@ -53,6 +54,7 @@ class Units:
         self.root = ""  # the manager's own control group
         self.inherited: list[str] = []  # names in the environment it would pass on
         self.user: str | None = None  # whom runs belong to unless they say
+        self.is_users = False  # a user's systemd, not the machine's
         self.runs: dict[str, UnitRun] = {}  # by unit
         self.ending: Callable[[UnitRun], None] = lambda run: None  # see Control
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -111,8 +113,8 @@ class Units:
         refused: Exception | None = None
         try:
             facts["program"] = program_of(spec)
-            if spec.run_as and self.user is not None:
-                raise Refused(f"cannot run as {spec.run_as}: the node is not root")
+            if spec.run_as and (self.is_users or self.user is not None):
+                raise Refused(f"cannot run as {spec.run_as}: {RUN_AS_NEEDS}")
             hand_over(spec, user)
         except (Refused, OSError) as error:
             refused = error  # once we know that it is not an old attempt
