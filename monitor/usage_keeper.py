@@ -50,8 +50,8 @@ class UsageKeeper:
             except DatabaseError as trouble:
                 log.warning("usage is sampled later", extra={"why": str(trouble)})
                 close_old_connections()
-            except Exception:
-                log.exception("usage could not be sampled")
+            except Exception:  # what escapes a thread ends the node: figures are
+                log.exception("usage could not be sampled")  # not worth that
         connection.close()  # this thread's own
 
     def look(self, now: datetime) -> int:

@@ -101,7 +101,7 @@ class Watch:
             do()
         except Unavailable:
             return
-        except Exception:
+        except Exception:  # what escapes a thread ends the node; here it is tried again
             if not self.closed.is_set():
                 LOG.exception("cannot keep time; trying again")
 

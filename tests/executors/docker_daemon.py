@@ -162,11 +162,12 @@ class Daemon:
         with contextlib.closing(self.client()) as client:
             client.remove_container(str(container), force=True)
 
-    def derive(self, name: str, image: str, command: str) -> None:
-        """An image that names a command to run."""
+    def derive(self, name: str, image: str, command: str, user: str = "") -> None:
+        """An image that names a command to run, and as whom if `user` is given."""
         made = self.make("deriving", image)
+        changes = [f"CMD {command}", *([f"USER {user}"] if user else [])]
         with contextlib.closing(self.client()) as client:
-            client.commit(made, repository=name, changes=[f"CMD {command}"])
+            client.commit(made, repository=name, changes=changes)
         self.remove(made)
 
     def image_id(self, name: str) -> str:

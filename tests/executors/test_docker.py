@@ -65,6 +65,20 @@ def test_a_container_is_hardened_as_seen_from_inside(docker_bench: DockerBench) 
     assert seen["first"] == "/kos/init"
 
 
+def test_an_image_that_says_root_is_hardened_all_the_same(
+    docker_bench: DockerBench, dockerd: Daemon
+) -> None:
+    """Ours say nobody, so the engine's own default would be root as well."""
+    dockerd.derive("kos/as-root", IMAGE, "id", user="0:0")
+    named = Container("kos/as-root", pull="never")
+    for container in (named, Container(IMAGE, pull="never")):
+        seen = seen_inside(docker_bench, container=container)
+        assert seen["ids"] == [65534] * 6
+        assert seen["capabilities"] == ["0" * 16] * 3
+        assert seen["no_new_privileges"] == "1"
+        assert all(seen["refused"].values())  # type: ignore[attr-defined]
+
+
 def test_its_limits_reach_the_engine(
     docker_bench: DockerBench, dockerd: Daemon
 ) -> None:
