@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from agents import names, requirements
+from agents import definition_gangs, names, requirements
 from agents.definition_concurrency import Concurrency
 from agents.definition_deadlines import OnMissedFinish, OnMissedStart, misfit
 from agents.definition_health import (
@@ -160,6 +160,7 @@ class Definition(Strict):
     liveness: Liveness | None = None
     watchdog: Silence | None = None
     concurrency: Concurrency | None = None
+    gang: definition_gangs.Gang | None = None
     enabled: bool = True
     start_at_boot: bool = False
 
@@ -238,6 +239,14 @@ class Definition(Strict):
         if finish_by is not None and (said := misfit(kind, start_by, finish_by)):
             raise ValueError(said)
         return finish_by
+
+    @field_validator("gang")
+    @classmethod
+    def can_run_at_once(cls, size: int | None, info: ValidationInfo) -> int | None:
+        kind, concurrency = info.data.get("kind"), info.data.get("concurrency")
+        if size and (said := definition_gangs.misfit(kind, concurrency, size)):
+            raise ValueError(said)
+        return size
 
     @field_validator("secrets")
     @classmethod

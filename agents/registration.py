@@ -176,6 +176,7 @@ def normalised(d: Definition) -> dict[str, Any]:
         "liveness": probe_spec(d.liveness),
         "watchdog_s": d.watchdog,
         "concurrency": d.concurrency.model_dump() if d.concurrency else None,
+        "gang": d.gang,
         "enabled": d.enabled,
         "start_at_boot": d.start_at_boot,
     }
@@ -253,6 +254,7 @@ def _full_definition(spec: Mapping[str, Any]) -> dict[str, Any]:
         "liveness": probe_words(spec.get("liveness"), USUAL_LIVENESS),
         "watchdog": spec.get("watchdog_s"),
         "concurrency": concurrency_words(spec),
+        "gang": spec.get("gang"),
         "start_at_boot": spec["start_at_boot"],
     }
 

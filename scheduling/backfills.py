@@ -22,7 +22,7 @@ from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.http import fields_of, instant, wrong
 from agents.journal import record_many
 from agents.quantities import shown
-from scheduling import books, firing_facts, firing_writes, runs
+from scheduling import books, firing_facts, firing_writes, gangs, runs
 from scheduling.kinds import KINDS
 from scheduling.models import Backfill, Gap, Occurrence, Run, Schedule, new_uid
 from scheduling.run_state import FINAL
@@ -107,7 +107,7 @@ def look(schedule: Schedule, wish: Wish) -> Found:
     if schedule.graph:
         said = f"it starts the graph {schedule.graph}; only agents are backfilled"
         raise NotAllowedNow(said)
-    if schedule.gang:
+    if schedule.gang or gangs.of_agent(schedule.agent.spec):
         raise NotAllowedNow("it starts gangs, and only single runs are backfilled")
     if schedule.agent.kind == "persistent":
         raise NotAllowedNow(f"{schedule.agent.agent_id} is persistent; it runs on")

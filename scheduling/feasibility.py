@@ -17,6 +17,7 @@ from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
 from agents import live_config
+from agents.errors import Refused
 from agents.http import iso
 from agents.models import Agent, Node
 from scheduling import durations, window_bars, wish_list
@@ -113,6 +114,17 @@ def _fall(agent: Agent, start: datetime, node: Node | None) -> window_bars.Fall 
         priority=agent.priority,
         node=node.name if node else "",
     )
+
+
+def refuse_windows(agent: Agent, start: datetime, node: Node | None = None) -> None:
+    """Raises Refused for a start that a window would have skipped, with the window and
+    when it is free of it."""
+    fell = _fall(agent, start, node)
+    if fell is None or fell.policy != "skip":
+        return
+    (text,), free = _told(fell)
+    said = "; ".join([text, *(one.text for one in free)])
+    raise Refused(f"{iso(start)} {said}", {"start": [said]})
 
 
 def _told(

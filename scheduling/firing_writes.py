@@ -7,7 +7,6 @@ so a pass that was overtaken leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from agents import journal
 from agents.errors import ChangedMeanwhile, NotAllowedNow
 from scheduling import batch_sql, books, gangs, graph_schedules, runs
 from scheduling.firing_turn import Turn
-from scheduling.models import Occurrence, Run, Schedule, new_uid
+from scheduling.models import Occurrence, Run, Schedule
 from scheduling.runs import Wanted
 
 ACTOR = "scheduler"
@@ -115,13 +114,9 @@ def queue(rows: Sequence[Occurrence], now: datetime) -> None:
 
 
 def members(row: Occurrence) -> list[Wanted]:
-    """The run of an instant, or all of its gang, each under a key of its own."""
-    one, size = wanted(row), row.schedule.gang
-    if not size:
-        return [one]
-    first = replace(one, gang=new_uid(), gang_size=size)
-    keys = [gangs.key_of(one.occurrence_key, n) for n in range(1, size + 1)]
-    return [replace(first, occurrence_key=key) for key in keys]
+    """The run of an instant, or all of its gang."""
+    one = wanted(row)
+    return gangs.formed(one, row.schedule.gang or gangs.of_agent(one.version.spec))
 
 
 def wanted(row: Occurrence) -> Wanted:

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from agents import names
+from agents.definition_gangs import Gang
 from agents.definition_parts import MAX_RETRIES, AgentId, Duration
 from agents.errors import Invalid
 from agents.http import unknown_key
@@ -65,6 +66,7 @@ class NodeForm(Strict):
     need: Literal["all", "any"] | Annotated[int, Field(ge=1, le=MOST_EDGES)] = "all"
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] | None = None
     timeout: Duration | None = None
+    gang: Gang | None = None  # None: as many at once as its agent says
 
 
 class GraphForm(Strict):
@@ -164,6 +166,7 @@ def _node(node: NodeForm) -> dict[str, Any]:
         "need": node.need,
         "retries": node.retries,
         "timeout": node.timeout,
+        "gang": node.gang,
     }
 
 

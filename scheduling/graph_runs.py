@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from agents import journal
 from agents.errors import ChangedMeanwhile, KosError, NotAllowedNow, NotFound
 from agents.models import Agent
 from agents.quantities import shown
-from scheduling import durations, runs
+from scheduling import durations, gangs, graph_gangs, runs
 from scheduling.graph_input import NotThere, graph_of, references, resolved
 from scheduling.graphs import check_agents
 from scheduling.models import (
@@ -35,7 +36,7 @@ from scheduling.models import (
 )
 from scheduling.planner import dependencies
 from scheduling.planner.dependencies import FAILED, SKIPPED, STARTED, WAITING
-from scheduling.run_state import FINAL, RunState
+from scheduling.run_state import FINAL
 from scheduling.runs import GRAPH_KEY, Wanted
 from scheduling.schedule_input import MAX_PARAMS_BYTES
 
@@ -61,7 +62,7 @@ def key_of(uid: str, node: str) -> str:
 def node_of(key: str) -> tuple[str, str]:
     """The uid of the graph's run and the node of an occurrence key."""
     uid, _, node = key.removeprefix(GRAPH_KEY).partition("/")
-    return uid, node
+    return uid, gangs.occurrence_of(node)
 
 
 @transaction.atomic
@@ -82,7 +83,7 @@ def start(
         graph=graph,
         name=graph.name,
         version=graph.version,
-        spec=graph.spec,
+        spec=graph_gangs.sized(graph.spec),
         params={**graph.spec["params"], **params},
         schedule=schedule,
         occurrence=occurrence,
@@ -193,7 +194,7 @@ class Turn:
         self.specs = {node["name"]: node for node in row.spec["nodes"]}
         self.nodes = {node.name: node for node in row.nodes.order_by("id")}
         self.changed: set[str] = set()
-        self.newest: dict[str, Run] = {}
+        self.newest: dict[str, list[Run]] = {}  # node -> of each member, first first
         self._seconds: dict[str, float] | None = None
 
     @property
@@ -204,43 +205,48 @@ class Turn:
         """What became of the runs that were started."""
         names = [name for name, node in self.nodes.items() if node.state == STARTED]
         keys = [key_of(self.row.uid, name) for name in names]
-        known = Run.objects.filter(root_uid=self.row.uid, occurrence_key__in=keys)
-        for run in known.order_by("id").defer("result", "params"):
-            self.newest[node_of(run.occurrence_key)[1]] = run
+        together = any(graph_gangs.size_of(self.specs[name]) for name in names)
+        found = graph_gangs.newest(self.row.uid, keys, has_gangs=together)
+        for key in sorted(found, key=gangs.number_of):
+            self.newest.setdefault(node_of(key)[1], []).append(found[key])
         for name in names:
             self._hear_of(name)
 
     def _hear_of(self, name: str) -> None:
-        node, run = self.nodes[name], self.newest.get(name)
-        if run is None:
+        node, members = self.nodes[name], self.newest.get(name)
+        if not members:
             self._end(name, FAILED, "its run is gone")
             return
-        if node.run_id != run.pk:
-            node.run = run
+        if node.run_id != members[0].pk:
+            node.run = members[0]
             self.changed.add(name)
-        if run.state in FINAL:
-            went_well = run.state == RunState.SUCCEEDED
-            state = dependencies.SUCCEEDED if went_well else FAILED
-            self._end(name, state, "" if went_well else run.reason or run.state)
-            node.ended_at = run.ended_at or self.now
+        if (end := graph_gangs.ended(members)) is not None:
+            went_well, why = end
+            self._end(name, dependencies.SUCCEEDED if went_well else FAILED, why)
+            node.ended_at = max(run.ended_at or self.now for run in members)
 
     def call_off(self) -> None:
         for name, node in self.nodes.items():
             if node.state == WAITING:
                 self._end(name, SKIPPED, f"cancelled by {self.row.cancelled_by}")
             elif node.state == STARTED:
-                with suppress(NotAllowedNow, ChangedMeanwhile):
-                    self._stop(name)
+                self._stop(name)
 
     def _stop(self, name: str) -> None:
-        stopped = runs.stop(
-            self.newest[name],
-            actor=self.row.cancelled_by,
-            now=self.now,
-            reason=f"the graph run was cancelled by {self.row.cancelled_by}",
-        )
-        if stopped.state in FINAL:
-            self._end(name, FAILED, stopped.reason)
+        by = self.row.cancelled_by
+        why = f"the graph run was cancelled by {by}"
+        members = [
+            run if run.state in FINAL else self._stopped(run, by, why)
+            for run in self.newest[name]
+        ]
+        if (end := graph_gangs.ended(members)) is not None:
+            self._end(name, FAILED, end[1])
+
+    def _stopped(self, run: Run, by: str, why: str) -> Run:
+        """As the run is after it was asked to end."""
+        with suppress(NotAllowedNow, ChangedMeanwhile):
+            return runs.stop(run, actor=by, now=self.now, reason=why)
+        return run
 
     def go_on(self) -> bool:
         """Start and skip what follows; whether that settled something at once, so that
@@ -254,13 +260,19 @@ class Turn:
     def _start(self, names: Collection[str]) -> int:
         """Queue their runs, all together; returns how many could be."""
         wanted = {name: one for name in names if (one := self._wanted(name))}
-        queued = runs.queue_many(list(wanted.values()), now=self.now)
-        for name, run in zip(wanted, queued, strict=True):
+        formed = {
+            name: gangs.formed(one, graph_gangs.size_of(self.specs[name]))
+            for name, one in wanted.items()
+        }
+        fresh = [member for members in formed.values() for member in members]
+        queued = iter(runs.queue_many(fresh, now=self.now))
+        for name, members in formed.items():
             node = self.nodes[name]
-            node.state, node.reason, node.run = STARTED, "", run
+            node.state, node.reason = STARTED, ""
+            node.run, *_ = islice(queued, len(members))
             node.ended_at = None
             self.changed.add(name)
-        return len(queued)
+        return len(formed)
 
     def _wanted(self, name: str) -> Wanted | None:
         """The node's run; None when it failed because it cannot be."""

@@ -53,6 +53,8 @@ def move(
     verdict = verdict_of(target, wish, now)
     behind = downstream.of(plan, now)
     stays = wish.start == target.due_at.replace(microsecond=0)
+    if not (wish.dry_run or stays):
+        check_windows(target, wish)
     if wish.downstream == "shift" and behind.movable and not stays:
         token = _with_those_behind(plan, behind, actor=actor, now=now)
     else:
@@ -104,6 +106,7 @@ def _shift_along(
                 wish = Wish(start=begin + by, scope=plan.scope)
                 check_time(wish, now)
                 check_order(target, wish.start, now)
+                check_windows(target, wish)
                 own = plan_move(target, wish, now)
                 token = apply_plan(own, actor=actor, now=now)
         except KosError as refused:
@@ -121,6 +124,11 @@ def check_time(wish: Wish, now: datetime) -> None:
     if wish.start > now + FARTHEST:
         said = "more than a year ahead"
         raise Refused(f"{iso(wish.start)} is {said}", {"start": [said]})
+
+
+def check_windows(target: Target, wish: Wish) -> None:
+    """Raises Refused where it would be skipped: a dry run says so, a move is not made."""
+    feasibility.refuse_windows(target.schedule.agent, wish.start, wish.node)
 
 
 def verdict_of(target: Target, wish: Wish, now: datetime) -> Verdict:
@@ -169,6 +177,7 @@ def shift_many(
             wish = Wish(start=start, end=None, timeout_s=target.timeout_s)
             check_time(wish, now)
             check_order(target, start, now)
+            check_windows(target, wish)
             plan = plan_move(target, wish, now)
             tokens.append(apply_plan(plan, actor=actor, now=now))
     return {"changed_count": len(ids), "undo_tokens": tokens}

@@ -95,8 +95,9 @@ def request_many(
 ) -> list[Run]:
     """Queue `count` runs of the agent's current version; nothing starts before due_at.
 
-    `wanted` takes the further fields of Wanted. A run of a persistent agent on demand
-    is *the* run of that agent: there is never a second live one.
+    `wanted` takes the further fields of Wanted; without a `gang`, even none, each of
+    them is as many runs as the agent starts at once. A run of a persistent agent on
+    demand is *the* run of that agent: there is never a second live one.
 
     Raises NotAllowedNow if the agent is retired, disabled, or already runs.
     """
@@ -108,7 +109,9 @@ def request_many(
     if agent.kind == "persistent":
         wanted.setdefault("occurrence_key", f"persistent:{agent.agent_id}")
     one = Wanted(agent, agent.current, actor, due_at or now, **wanted)
-    return queue_many([one] * count, now=now)
+    size = 0 if "gang" in wanted else gangs.of_agent(agent.current.spec)
+    fresh = [w for _ in range(count) for w in gangs.formed(one, size)]
+    return queue_many(fresh, now=now)
 
 
 def retry(run: Run, *, actor: str, now: datetime) -> Run:

@@ -26,6 +26,7 @@ from agents.definition_deadlines import (
     deadlines_words,
     misfit,
 )
+from agents.definition_gangs import Gang
 from agents.definition_parts import Duration
 from agents.errors import Invalid
 from agents.http import instant, iso, unknown_key
@@ -41,7 +42,6 @@ MAX_EXDATES = 1_000
 MAX_PARAMS_BYTES = 16_384  # they travel in the environment of the program
 MAX_JITTER_S = 86_400
 MAX_CATCHUP_S = 366 * 86_400
-MAX_GANG = 1_000
 MAX_RUNS = 1_000_000_000
 MAX_ZONE_CHARS = 64
 NOT_OF_GRAPHS = ("cancel_other", "terminate_other")
@@ -163,7 +163,7 @@ class Form(BaseModel):
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
     params: Params = {}
-    gang: Annotated[int, Field(ge=2, le=MAX_GANG)] | None = None
+    gang: Gang | None = None
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
     place: Annotated[dict[str, float], BeforeValidator(read_place)] | None = None
     calendar: Annotated[dict[str, Any] | None, BeforeValidator(read_calendar)] = None

@@ -12,9 +12,9 @@ from agents import agent_registry
 from agents.definition_deadlines import DEADLINE_KEYS
 from agents.errors import Invalid
 from agents.http import instant
-from agents.models import Node
+from agents.models import Agent, Node
 from agents.priority import Priority
-from scheduling import runs, spawn_deadlines
+from scheduling import gangs, runs, spawn_deadlines
 from scheduling.models import Run, new_uid
 from scheduling.schedule_input import concurrency_of
 
@@ -30,6 +30,7 @@ FURTHEST = timedelta(days=366)
 
 def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     """Queue `count` runs of the agent, due at `at`; as a `gang` they start together.
+    Without a word of gangs each is as many as the agent starts at once.
 
     Raises Invalid naming each wrong field, NotFound for the agent, NotAllowedNow for
     one that may not run now.
@@ -38,8 +39,8 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     count = body.get("count", 1)
     if type(count) is not int or not 1 <= count <= MOST_AT_ONCE:
         faults["count"] = [f"expected a whole number from 1 to {MOST_AT_ONCE}"]
-    gang = body.get("gang", False)
-    if not isinstance(gang, bool):
+    gang = body.get("gang")
+    if gang is not None and not isinstance(gang, bool):
         faults["gang"] = ["expected true or false"]
     params = body.get("params", {})
     if not isinstance(params, dict):
@@ -58,6 +59,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         raise Invalid(f"{next(iter(faults))}: {next(iter(faults.values()))[0]}", faults)
     agent = agent_registry.resolve(str(name))
     spawn_deadlines.check(deadlines, agent)
+    together = _together(gang, count, agent)
     return runs.request_many(
         agent,
         count,
@@ -69,8 +71,21 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
         concurrency=concurrency,
         deadlines=deadlines,
         **({"pinned_node": node} if node else {}),
-        **({"gang": new_uid(), "gang_size": count} if gang and count > 1 else {}),
+        **together,
     )
+
+
+def _together(gang: bool | None, count: int, agent: Agent) -> dict[str, Any]:
+    """What the gang's word says of the runs. Raises Invalid for too many of them."""
+    if gang is False:
+        return {"gang": ""}
+    if gang and count > 1:
+        return {"gang": new_uid(), "gang_size": count}
+    size = gangs.of_agent(agent.spec)
+    if count * size > MOST_AT_ONCE:
+        said = f"{agent.agent_id} starts {size} at once; at most {MOST_AT_ONCE} in all"
+        raise Invalid(f"count: {said}", {"count": [said]})
+    return {}
 
 
 def _priority(word: Any, faults: dict[str, list[str]]) -> int | None:

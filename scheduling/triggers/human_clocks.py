@@ -11,7 +11,14 @@ from typing import Literal
 
 from scheduling.triggers.human import DAY_S, Clock, Point, Solar
 from scheduling.triggers.human_tokens import Cursor, Token
-from scheduling.triggers.human_words import NUMBER, SOLAR, SOLAR_NOON, STEPS, TENS
+from scheduling.triggers.human_words import (
+    GOLDEN,
+    NUMBER,
+    SOLAR,
+    SOLAR_NOON,
+    STEPS,
+    TENS,
+)
 
 NOON_S = 43_200
 MOST_OFFSET_S = 43_200
@@ -50,10 +57,12 @@ def starts_point(cursor: Cursor) -> bool:
         is_day = cursor.ordinal() is not None
         cursor.place = place
         return not is_day
+    if here.text in GOLDEN:
+        return cursor.ahead().text == "golden"
     return here.text in (
         *CLOCK_WORDS,
         *SOLAR,
-        *("solar", "half", "quarter", "an", "a"),
+        *("solar", "golden", "half", "quarter", "an", "a"),
     )
 
 
@@ -81,7 +90,14 @@ def _event(cursor: Cursor) -> str | None:
         if not cursor.take("noon"):
             cursor.fail('does not fit here; the sun has a "solar noon"')
         return SOLAR_NOON
-    return None
+    part = "evening"
+    if cursor.here.text in GOLDEN and cursor.ahead().text == "golden":
+        part = cursor.step().text
+    if not cursor.take("golden"):
+        return None
+    if not cursor.take("hour"):
+        cursor.fail('does not fit here; the sun has a "golden hour"')
+    return GOLDEN[part]
 
 
 def _off_the_sun(cursor: Cursor, length: int, token: Token) -> Solar:
@@ -89,7 +105,7 @@ def _off_the_sun(cursor: Cursor, length: int, token: Token) -> Solar:
     cursor.skip_articles()
     event = _event(cursor)
     if event is None:
-        known = ", ".join(sorted({*SOLAR, "solar noon"}))
+        known = ", ".join(sorted({*SOLAR, "golden hour", "solar noon"}))
         cursor.fail(f"is not one of {known}")
     if length > MOST_OFFSET_S:
         cursor.fail("is more than 12 hours from the sun's event", token)
@@ -205,6 +221,8 @@ def _by_half(cursor: Cursor, token: Token, hour: int, half: Half) -> int:
 def in_part(cursor: Cursor, said: Said, part: str) -> Said:
     """The same time of a morning, afternoon, evening or night."""
     second = said.second
+    if isinstance(said.point, Solar) and part and "golden" in said.point.event:
+        return _golden_in(cursor, said, said.point, part)
     if second is None or not part:
         return said
     if said.half:
@@ -225,6 +243,14 @@ def in_part(cursor: Cursor, said: Said, part: str) -> Said:
     later = part in ("afternoon", "evening") or (part == "night" and hour >= 6)
     by = NOON_S if later else 0
     return replace(said, point=Clock(second + by), bare=False)
+
+
+def _golden_in(cursor: Cursor, said: Said, point: Solar, part: str) -> Said:
+    """ "every morning at golden hour" is that of the morning."""
+    event = GOLDEN.get(part)
+    if event is None or (event != point.event and said.token.text != "golden"):
+        cursor.fail(f"is not in the {part}", said.token)
+    return replace(said, point=Solar(event, point.offset_s))
 
 
 def check_list(cursor: Cursor, points: list[Said]) -> None:

@@ -91,7 +91,7 @@ def _without_preposition(draft: Draft) -> None:
     token = cursor.here
     if times_a_day(draft):
         return
-    if cursor.here.text in PARTS:
+    if cursor.here.text in PARTS and cursor.ahead().text != "golden":
         draft.in_part(token, PARTS[cursor.step().text])
         return
     if cursor.sees("and", "or", "&"):
@@ -155,7 +155,7 @@ def _in(draft: Draft) -> None:
     cursor = draft.cursor
     place = cursor.place
     cursor.skip_articles()
-    if cursor.here.text in PARTS:
+    if cursor.here.text in PARTS and cursor.ahead().text != "golden":
         token = cursor.step()
         draft.in_part(token, PARTS[token.text])
     elif cursor.here.text in MONTH:

@@ -164,7 +164,8 @@ def step_text(step_s: int) -> str:
 def point_text(point: Point) -> str:
     if isinstance(point, Clock):
         return clock_text(point)
-    event = "solar noon" if point.event == SOLAR_NOON else point.event
+    event = point.event.replace("_", " ")
+    event = "solar noon" if point.event == SOLAR_NOON else event
     if point.offset_s == 0:
         return event
     length = step_text(abs(point.offset_s))

@@ -49,6 +49,10 @@ SOLAR = {
     **{"sunrise": "sunrise", "sunset": "sunset", "dawn": "dawn", "dusk": "dusk"},
     "sundown": "sunset",
 }
+GOLDEN = {  # "golden hour" alone is the evening's
+    "morning": "morning_golden_hour",
+    "evening": "evening_golden_hour",
+}
 SOLAR_NOON = "noon"  # said as "solar noon"; "noon" alone is 12:00
 PARTS = {
     "morning": "morning",
@@ -102,6 +106,7 @@ KNOWN = sorted(
         *MONTH,
         *STEPS,
         *SOLAR,
+        "golden",
         *PARTS,
         *PERIODS,
         *ADVERBS,

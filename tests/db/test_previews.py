@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from scheduling import previews, schedules
+from scheduling.models import Occurrence
+from scheduling.triggers.base import key_of
 from tests.db.schedule_fixtures import NOON, PERSON, again, at, plan
 
 pytestmark = pytest.mark.django_db
@@ -104,3 +106,19 @@ def test_a_saved_schedule_previews_over_http(viewer: Any, agent: Any) -> None:
     assert answer.json()["firings"] == ["2030-01-01T09:00:00Z", "2030-01-02T09:00:00Z"]
     bad = viewer.get(f"/api/v1/schedules/{uid}/preview/", {"count": 999})
     assert bad.status_code == 400
+
+
+def test_moved_instants_come_in_the_order_they_are_due(agent: Any) -> None:
+    schedule = plan(agent, cron="0 9 * * *")
+    for day, to in ((24, "2026-11-24T18:00"), (25, "2026-11-24T15:00")):
+        Occurrence.objects.create(
+            schedule=schedule,
+            key=key_of(at(f"2026-11-{day}T09:00")),
+            nominal_at=at(f"2026-11-{day}T09:00"),
+            due_at=at(to),
+            state="planned",
+            moved=True,
+        )
+    assert previews.preview(again(schedule), after=NOON, count=1).firings == [
+        at("2026-11-24T15:00")
+    ]

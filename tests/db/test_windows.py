@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from agents.errors import Invalid
+from agents.errors import Invalid, Refused
 from agents.models import Event, Node
 from agents.priority import Priority
-from scheduling import agent_scheduler, runs, why, window_bars, windows
-from scheduling.models import Occurrence, Run
+from scheduling import agent_scheduler, moves, runs, why, window_bars, windows
+from scheduling.models import Occurrence, Run, Schedule
+from scheduling.move_input import parse_wish
 from scheduling.planner.admission import Admit, Wait
 from scheduling.run_state import RunState
 from scheduling.window_models import Window
@@ -310,3 +311,50 @@ def test_preview_timeline_and_a_dry_move_tell_of_a_window(
 def test_a_window_of_nodes_lets_runs_wait(node: Node) -> None:
     with pytest.raises(Invalid, match="lets runs wait"):
         window(scope={"nodes": ["a"]}, policy="skip")
+
+
+# -- moves ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def daily(agent: Any) -> Schedule:
+    """Due at 18:00 each day."""
+    return plan(agent, cron="0 18 * * *")
+
+
+def moved(schedule: Schedule, to: str, *, dry_run: bool = False) -> dict[str, Any]:
+    wish = parse_wish({"start": at(to).isoformat(), "dry_run": dry_run})
+    occurrence = f"{schedule.uid}@20261123T180000Z"
+    return moves.move(occurrence, wish, actor=PERSON, now=NOON, may_edit=True)
+
+
+def test_nothing_is_moved_to_where_a_window_has_it_skipped(daily: Schedule) -> None:
+    window(policy="skip")
+    tried = moved(daily, "14:00", dry_run=True)
+    said = "falls into blackout 'release'; it will be skipped"
+    assert (tried["feasible"], tried["reason"]) == (False, said)
+    with pytest.raises(Refused) as refused:
+        moved(daily, "14:00")
+    (told,) = refused.value.fields["start"]
+    assert told.startswith(said)
+    assert "2026-11-23T15:00:00Z" in told  # the nearest it could go to
+    assert not Occurrence.objects.exists()
+    assert moved(daily, "15:00")["feasible"]
+
+
+@pytest.mark.parametrize("policy", ["shift", "queue"])
+def test_what_a_window_only_puts_off_may_be_moved_there(
+    daily: Schedule, policy: str
+) -> None:
+    window(policy=policy)
+    tried, done = moved(daily, "14:00", dry_run=True), moved(daily, "14:00")
+    assert tried["feasible"] and done["feasible"]
+    assert tried["conflicts"] == done["conflicts"] != []
+
+
+def test_many_are_not_moved_where_one_would_be_skipped(daily: Schedule) -> None:
+    window(policy="skip")
+    ids = [f"{daily.uid}@202611{day}T180000Z" for day in (24, 23)]
+    with pytest.raises(Refused, match="release"), transaction.atomic():
+        moves.shift_many(ids, -4 * 3600, actor=PERSON, now=NOON)
+    assert not Occurrence.objects.exists()

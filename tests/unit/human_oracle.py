@@ -11,11 +11,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from astral import Observer, sun
+from astral import Observer, SunDirection, sun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday, 13:00 in Berlin
 BERLIN = ZoneInfo("Europe/Berlin")
 OBSERVER = Observer(52.52, 13.405)
+GOLDEN = {"gold_rising": SunDirection.RISING, "gold_setting": SunDirection.SETTING}
 ONE = timedelta(days=1)
 HOLIDAYS = frozenset(
     (date(2026, 11, 26), date(2026, 12, 25), date(2026, 12, 31), date(2027, 1, 1))
@@ -61,7 +62,11 @@ def moments(d: date, times: str | Callable[[int], bool]) -> Iterator[datetime]:
             yield midnight.replace(hour=hour, minute=minute)
             continue
         event, sign, minutes = text.replace("-", " - ").replace("+", " + ").split()
-        seen = getattr(sun, event)(OBSERVER, d, tzinfo=UTC).replace(microsecond=0)
+        if event in GOLDEN:
+            seen, _ = sun.golden_hour(OBSERVER, d, GOLDEN[event], tzinfo=UTC)
+        else:
+            seen = getattr(sun, event)(OBSERVER, d, tzinfo=UTC)
+        seen = seen.replace(microsecond=0)
         yield seen + timedelta(minutes=int(sign + minutes))
 
 

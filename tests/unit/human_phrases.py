@@ -999,4 +999,48 @@ PHRASES = (
         "6:00 sunset+0",
         ("Sat 28 Nov 2026 06:00", "Sat 28 Nov 2026 15:58:01", "Sun 29 Nov 2026 06:00"),
     ),
+    Row(
+        "at golden hour",
+        "every day at evening golden hour",
+        lambda d: True,
+        "gold_setting+0",
+        (
+            "Mon 23 Nov 2026 15:06:11",
+            "Tue 24 Nov 2026 15:04:47",
+            "Wed 25 Nov 2026 15:03:26",
+        ),
+    ),
+    Row(
+        "30 minutes before golden hour on weekends",
+        "every Saturday and Sunday at 30 minutes before evening golden hour",
+        lambda d: d.weekday() > 4,
+        "gold_setting-30",
+        (
+            "Sat 28 Nov 2026 14:29:41",
+            "Sun 29 Nov 2026 14:28:33",
+            "Sat 05 Dec 2026 14:23:00",
+        ),
+    ),
+    Row(
+        "half an hour after the morning golden hour on mondays",
+        "every Monday at 30 minutes after morning golden hour",
+        lambda d: d.weekday() == 0,
+        "gold_rising+30",
+        (
+            "Mon 30 Nov 2026 07:57:12",
+            "Mon 07 Dec 2026 08:06:11",
+            "Mon 14 Dec 2026 08:13:18",
+        ),
+    ),
+    Row(
+        "every morning at golden hour on Mondays",
+        "every Monday at morning golden hour",
+        lambda d: d.weekday() == 0,
+        "gold_rising+0",
+        (
+            "Mon 30 Nov 2026 07:27:12",
+            "Mon 07 Dec 2026 07:36:11",
+            "Mon 14 Dec 2026 07:43:18",
+        ),
+    ),
 )

@@ -83,8 +83,8 @@ optional: dict[str, st.SearchStrategy[Any]] = {
     "watchdog": st.floats(0.5, 86_400),
     "concurrency": st.sampled_from(
         [
-            {"limit": 3},
-            {"key": "db-{params.table}", "limit": 1, "on_full": "cancel_oldest"},
+            {"limit": 1000},
+            {"key": "db-{params.table}", "limit": 5000, "on_full": "cancel_oldest"},
         ]
     ),
     "grace_period": st.floats(0, 3600),
@@ -117,7 +117,8 @@ kinds = st.one_of(
     st.fixed_dictionaries(
         {"kind": st.sampled_from(["ephemeral", "cascading"])},
         optional={
-            "retries": st.one_of(st.integers(0, 5), st.just({"on": [3, "SIGHUP"]}))
+            "retries": st.one_of(st.integers(0, 5), st.just({"on": [3, "SIGHUP"]})),
+            "gang": st.integers(2, 1000),
         },
     ),
     st.fixed_dictionaries(
