@@ -81,10 +81,7 @@ ifneq ($(NODE),)
 	    cp package-lock.json node_modules/.kos-lock; fi
 endif
 
-test-screens: dev-setup system-packages ## take the pictures in docs/screens anew
-	@$(BIN)/python -m tools.screens
-
-frontend: frontend-deps ## type check and test the browser part (needs Node.js)
+test-frontend: frontend-deps ## type check and test the browser part (needs Node.js)
 ifneq ($(NODE),)
 	@if [ -f frontend/package.json ]; then \
 	    npm --prefix frontend run --silent check && \

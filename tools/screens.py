@@ -1,4 +1,4 @@
-"""Pictures of every page, light, dark and on a phone: `make screens` fills docs/screens.
+"""Pictures of every page, light, dark and on a phone, for docs/screens: `make screens`.
 
 A product of its own with the demo fleet runs first, long enough that there are runs,
 failures and a queue. Chromium makes the pictures; with `--format png --out FOLDER` they
