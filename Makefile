@@ -13,7 +13,7 @@ NODE := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint e2e bench setup dev-setup system-packages frontend \
-        frontend-deps test-frontend test-fast executors-test nightly docs
+        frontend-deps test-frontend test-fast executors-test nightly docs screens
 
 help: ## list these targets
 	@echo "kOS Agent Deployment Scheduler"
@@ -57,6 +57,9 @@ bench: dev-setup ## measure bursts, dispatch and due precision; a table and JSON
 
 docs: dev-setup ## write docs/run_states.md from the table of states
 	@$(BIN)/python -m tools.run_states
+
+screens: dev-setup system-packages ## take the pictures in docs/screens anew
+	@$(BIN)/python -m tools.screens
 
 frontend: frontend-deps ## build frontend/dist (needs Node.js)
 	npm --prefix frontend run build

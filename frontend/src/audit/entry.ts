@@ -60,11 +60,14 @@ export function differences(before: Data, after: Data): Change[] {
 
 /** What an entry says became of what: its "before" and "after", and pairs such as
  *  "rule_before" and "rule_after". */
-export function changesOf(data: Data = {}): Change[] {
+export function changesOf(data: Data = {}, kind = ''): Change[] {
   const found: Change[] = [];
   if ('before' in data || 'after' in data) {
     const { before, after } = data;
+    const [, state] = /^run\.(\w+)$/.exec(kind) ?? [];
     if (isObject(before) && isObject(after)) found.push(...differences(before, after));
+    else if (state && !('after' in data))
+      found.push({ key: 'state', before, after: state });
     else found.push({ key: String(data['key'] ?? 'value'), before, after });
   }
   for (const name of Object.keys(data)) {

@@ -1,7 +1,7 @@
 /** Where the time of a run went, as spans on one axis. */
 
 import type { FrozenSpan } from '../api/run_lists';
-import type { Run } from '../api/types';
+import type { Run, RunState } from '../api/types';
 
 export interface Span {
   readonly key: string;
@@ -73,33 +73,37 @@ export function frozenMs(run: Run, now: number): number {
   return (run.frozen_s ?? 0) * 1000 + still;
 }
 
-/** How a run ended or why it stands still, as a person would say it. */
+const FIRST: Readonly<Partial<Record<RunState, string>>> = {
+  cancelled: 'It was stopped or taken back.',
+  preempted: 'It had to make room for a run of higher priority.',
+  suspended: 'It is frozen: it keeps its memory and uses no CPU.',
+  stopping: 'It is asked to end.',
+};
+/** Said only when the scheduler gave no reason of its own. */
+const ELSE: Readonly<Partial<Record<RunState, string>>> = {
+  timed_out: 'It took longer than it may.',
+  lost: 'Nobody saw how it ended.',
+};
+
+/** How a run ended or why it stands still, as a person would say it, and only once. */
 export function endingOf(run: Run): string {
   if (run.oom_killed) return 'It was ended because it ran out of memory.';
-  const said = run.reason ? ` ${sentence(run.reason)}` : '';
-  switch (run.state) {
-    case 'succeeded':
-      return 'It did its work and ended with 0.';
-    case 'failed':
-      if (run.signal) return `It was ended by signal ${run.signal}.${said}`;
-      return run.exit_code === null
-        ? `It failed.${said}`
-        : `It failed with exit code ${run.exit_code}.${said}`;
-    case 'timed_out':
-      return `It took longer than it may.${said}`;
-    case 'cancelled':
-      return `It was stopped or taken back.${said}`;
-    case 'preempted':
-      return `It had to make room for a run of higher priority.${said}`;
-    case 'lost':
-      return `Nobody saw how it ended.${said}`;
-    case 'suspended':
-      return `It is frozen: it keeps its memory and uses no CPU.${said}`;
-    case 'stopping':
-      return `It is asked to end.${said}`;
-    default:
-      return said.trim();
-  }
+  if (run.state === 'succeeded') return 'It did its work and ended with 0.';
+  const reason = run.reason ?? '';
+  if (run.state === 'failed') return failureOf(run, reason);
+  const said = reason ? sentence(reason) : (ELSE[run.state] ?? '');
+  return `${FIRST[run.state] ?? ''} ${said}`.trim();
+}
+
+function failureOf(run: Run, reason: string): string {
+  if (/^exit code \d+$/.test(reason)) return `It failed with ${reason}.`;
+  if (reason.startsWith('ended by ')) return `It was ${reason}.`;
+  const first = run.signal
+    ? `It was ended by signal ${run.signal}.`
+    : run.exit_code === null
+      ? 'It failed.'
+      : `It failed with exit code ${run.exit_code}.`;
+  return reason ? `${first} ${sentence(reason)}` : first;
 }
 
 const sentence = (text: string): string =>

@@ -13,10 +13,9 @@ export interface ShownFiring extends Firing {
   readonly at: number; // where it stands now
   readonly moved: boolean;
   readonly why: string | null;
-  readonly shown: boolean; // it stands on the timeline
 }
 
-const SHOWN = 4;
+const SHOWN = 5; // a working week
 
 /** "<schedule>@20261123T104000Z": the id of the occurrence of this nominal instant. */
 export function occurrenceId(schedule: string, nominal: string): string {
@@ -57,7 +56,6 @@ export function showFirings(
       at: placed?.start ?? firing.nominal,
       moved: placed?.item.moved ?? false,
       why: placed?.item.why ?? null,
-      shown: placed !== undefined,
     };
   });
   return shown.sort((a, b) => a.at - b.at).slice(0, SHOWN);

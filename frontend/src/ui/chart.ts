@@ -29,3 +29,14 @@ export function bounds(
   const last = (to ?? times.at(-1) ?? 0) / 1000;
   return [first, Math.max(last, first + 1)];
 }
+
+/** Labels of an axis, none of them the same as the one before it. */
+export function withoutRepeats(labels: readonly string[]): string[] {
+  return labels.map((label, index) => (label === labels[index - 1] ? '' : label));
+}
+
+/** Whether ticks (in seconds) stand so close that hours and minutes cannot tell them
+ *  apart. */
+export function needSeconds(ticks: readonly number[]): boolean {
+  return ticks.some((tick, index) => index > 0 && tick - (ticks[index - 1] ?? 0) < 60);
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { aligned, bounds } from '../../src/ui/chart';
+import { aligned, bounds, needSeconds, withoutRepeats } from '../../src/ui/chart';
 
 const line = (values: (number | null)[]) => ({
   name: 'a',
@@ -22,4 +22,13 @@ test('the axis spans what was asked for, else what was measured', () => {
 
 test('the axis of a single instant still has a width', () => {
   expect(bounds([5000], undefined, undefined)).toEqual([5, 6]);
+});
+
+test('no label of an axis repeats the one before it', () => {
+  expect(withoutRepeats(['1 MB', '1 MB', '2 MB'])).toEqual(['1 MB', '', '2 MB']);
+});
+
+test('ticks closer than a minute are told with their seconds', () => {
+  expect(needSeconds([0, 60, 120])).toBe(false);
+  expect(needSeconds([0, 15, 30])).toBe(true);
 });

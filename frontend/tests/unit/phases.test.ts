@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Run } from '../../src/api/types';
-import { ranMs, spansOf } from '../../src/runs/phases';
+import { endingOf, ranMs, spansOf } from '../../src/runs/phases';
 
 const T = (second: number): string => new Date(second * 1000).toISOString();
 const NOW = 100_000;
@@ -69,4 +69,41 @@ test('time frozen is a span of its own and does not count as run', () => {
   const frozen = [{ from: T(30), to: T(35), reason: 'room for another' }];
   const spans = spansOf({ ...it, frozen }, NOW);
   expect(spans.find((span) => span.kind === 'frozen')?.to).toBe(35_000);
+});
+
+describe('how a run ended is said once', () => {
+  const ended = (state: Run['state'], reason: string, more: Partial<Run> = {}) =>
+    endingOf({
+      ...run({ signal: null, exit_code: null, oom_killed: false }),
+      ...more,
+      state,
+      reason,
+    } as Run);
+
+  test.each([
+    ['failed', 'exit code 3', { exit_code: 3 }, 'It failed with exit code 3.'],
+    ['failed', 'ended by SIGSEGV', { signal: 11 }, 'It was ended by SIGSEGV.'],
+    [
+      'failed',
+      'a hook failed',
+      { exit_code: 0 },
+      'It failed with exit code 0. A hook failed.',
+    ],
+    ['timed_out', 'its time limit was reached', {}, 'Its time limit was reached.'],
+    [
+      'lost',
+      'its program is gone and nobody saw how it ended',
+      {},
+      'Its program is gone and nobody saw how it ended.',
+    ],
+    [
+      'cancelled',
+      'stopped by admin',
+      {},
+      'It was stopped or taken back. Stopped by admin.',
+    ],
+    ['cancelled', '', {}, 'It was stopped or taken back.'],
+  ] as const)('%s, %s', (state, reason, more, said) => {
+    expect(ended(state, reason, more)).toBe(said);
+  });
 });
