@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agents.models import Node
-from scheduling import durations, moves, planned
+from scheduling import moves
 from scheduling.day_grid import day_grid
 from scheduling.local_days import days_between, midnight
 from scheduling.move_input import parse_wish
@@ -16,18 +16,15 @@ from scheduling.run_state import RunState as S
 from scheduling.timeline import Asked
 from scheduling.year_days import year_days
 from tests.conftest import NOON
-from tests.db.test_timeline import past_runs, plan
+from tests.db.timeline_fixtures import past_runs, plan
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("no_memory_of_other_tests"),
+]
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 BERLIN, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")
 UTC_ZONE = ZoneInfo("UTC")
-
-
-@pytest.fixture(autouse=True)
-def no_memory_of_other_tests() -> None:
-    durations.forget()
-    planned._walks.clear()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from agents.models import Event
 from scheduling import undo
 from scheduling.models import Occurrence, Schedule, Undo
 from scheduling.move_input import parse_wish
+from tests.db.move_fixtures import hours, move
 from tests.db.schedule_fixtures import NOON, PERSON, again, at, plan
-from tests.db.test_moves import hours, move
 
 pytestmark = pytest.mark.django_db
 

@@ -1,74 +1,15 @@
-"""The log of a run over HTTP: structured lines in pages, downloads, ranges."""
+"""The log of a run over HTTP: structured lines, in pages."""
 
 from __future__ import annotations
 
 import json
-import os
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
 
-from agents.http import LongAnswer
 from monitor import log_pages, logs
-from monitor.log_marks import MARK
-from scheduling import runs
-from scheduling.run_folders import folder_of
-from scheduling.run_state import RunState as S
 from tests.conftest import NOON
-
-
-def second(number: float) -> datetime:
-    return NOON + timedelta(seconds=number)
-
-
-class Log:
-    """A run that began at NOON, its folder, and its log over HTTP."""
-
-    def __init__(self, run: Any, client: Any) -> None:
-        self.run, self.client = run, client
-        self.folder = folder_of(run.uid)
-        self.folder.mkdir(parents=True)
-        self.printed = {"out": b"", "err": b""}
-
-    def prints(self, data: bytes, stream: str = "out", *, at: float = 0) -> None:
-        """Append, and be marked by the node a look later."""
-        path = self.folder / stream
-        with path.open("ab") as file:
-            file.write(data)
-        self.printed[stream] += data
-        when = second(at).timestamp()
-        os.utime(path, (when, when))
-        number = ("out", "err").index(stream)
-        with (self.folder / "marks").open("ab") as marks:
-            marks.write(MARK.pack(number, when, path.stat().st_size))
-
-    def ends(self, at: float = 3600) -> None:
-        runs.move(self.run, S.CANCELLED, actor="t", now=second(at), ended_at=second(at))
-
-    def lines(self, query: str = "") -> dict[str, Any]:
-        answer = self.client.get(f"/api/v1/runs/{self.run.uid}/log-lines/?{query}")
-        assert answer.status_code == 200, answer.content
-        return json.loads(answer.content)
-
-    def texts(self, query: str = "") -> list[str]:
-        return [item["text"] for item in self.lines(query)["items"]]
-
-    def get(self, path: str, **headers: str) -> Any:
-        return self.client.get(f"/api/v1/runs/{self.run.uid}/{path}", **headers)
-
-
-@pytest.fixture
-def log(db, agent, settings, tmp_path: Path, viewer) -> Log:
-    settings.VAR = tmp_path
-    run = runs.request_run(agent, actor="user:test", now=NOON)
-    type(run).objects.filter(pk=run.pk).update(started_at=NOON)
-    return Log(run, viewer)
-
-
-def numbered(count: int, first: int = 0) -> bytes:
-    return b"".join(b"line %d\n" % n for n in range(first, first + count))
+from tests.db.log_fixtures import body_of, numbered, second
 
 
 def test_a_line_is_told_with_run_agent_stream_place_time_and_text(log) -> None:
@@ -312,84 +253,6 @@ def test_output_removed_by_age_says_so(log) -> None:
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     type(log.run).objects.filter(pk=log.run.pk).update(ended_at=long_ago)
     assert log.lines()["removed"] == "output is kept for 14 days (log_retention_days)"
-
-
-# --- downloads ---------------------------------------------------------------
-
-
-def body_of(answer: Any) -> bytes:
-    assert isinstance(answer, LongAnswer)
-    return b"".join(answer)
-
-
-def test_all_of_it_comes_as_json_lines(log) -> None:
-    log.prints(numbered(20_000), at=1)
-    log.prints(b"trouble\n", "err", at=2)
-    answer = log.get("log.jsonl")
-    pieces = list(answer)
-    lines = [json.loads(line) for line in b"".join(pieces).splitlines()]
-    assert [line["text"] for line in lines] == [
-        *(f"line {n}" for n in range(20_000)),
-        "trouble",
-    ]
-    assert len(pieces) > 10
-    assert max(map(len, pieces)) < 300_000
-
-
-def test_a_download_takes_the_filters_of_the_pages(log) -> None:
-    log.prints(b'{"level": "error"}\n{"level": "info"}\n')
-    lines = body_of(log.get("log.jsonl?level=error")).splitlines()
-    assert [json.loads(line)["level"] for line in lines] == ["error"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "status", "expected", "told"),
-    [
-        ("", 200, b"0123456789", None),
-        ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
-        ("bytes=7-", 206, b"789", "bytes 7-9/10"),
-        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
-        ("bytes=8-100", 206, b"89", "bytes 8-9/10"),
-        ("bytes=-100", 206, b"0123456789", "bytes 0-9/10"),
-        ("bytes=5-2", 200, b"0123456789", None),
-        ("bytes=0-1,4-5", 200, b"0123456789", None),
-        ("lines=1-2", 200, b"0123456789", None),
-        ("bytes=-", 200, b"0123456789", None),
-    ],
-)
-def test_a_stream_is_downloaded_whole_or_by_range(
-    log, asked, status, expected, told
-) -> None:
-    log.prints(b"0123456789")
-    answer = log.get("output/out/", HTTP_RANGE=asked)
-    assert (answer.status_code, body_of(answer)) == (status, expected)
-    assert answer.get("Content-Range") == told
-    assert answer["Content-Length"] == str(len(expected))
-    assert answer["Content-Type"] == "text/plain; charset=utf-8"
-
-
-@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-20", "bytes=-0"])
-def test_a_range_behind_the_end_is_told_the_size(log, asked) -> None:
-    log.prints(b"0123456789")
-    answer = log.get("output/out/", HTTP_RANGE=asked)
-    assert answer.status_code == 416
-    assert answer["Content-Range"] == "bytes */10"
-    assert json.loads(answer.content)["code"] == "no_such_range"
-
-
-def test_a_download_says_what_was_cut_in_its_place(log) -> None:
-    log.prints(b"head\n" + bytes(1000) + b"tail\n")
-    (log.folder / "out.cut").write_text('{"from": 5, "to": 1005}')
-    whole = body_of(log.get("output/out/"))
-    assert whole == b"head\n\n(1000 bytes were not kept)\ntail\n"
-    for start in range(0, len(whole), 7):
-        part = log.get("output/out/", HTTP_RANGE=f"bytes={start}-{start + 6}")
-        assert body_of(part) == whole[start : start + 7]
-
-
-def test_there_are_only_two_streams(log) -> None:
-    assert log.get("output/both/").status_code == 404
-    assert log.get("output/..%2fout/").status_code == 404
 
 
 # --- the one way out ---------------------------------------------------------

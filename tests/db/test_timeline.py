@@ -1,4 +1,4 @@
-"""The timeline, the capacity strip, the overview, the queue and the nodes."""
+"""The timeline: what ran, what runs and what is to come."""
 
 from __future__ import annotations
 
@@ -7,39 +7,24 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agents.models import Event, Node
-from scheduling import durations, planned, queue_view, runs, schedules
-from scheduling.capacity import capacity
-from scheduling.models import Occurrence, Run, Schedule, new_uid
+from agents.models import Event
+from scheduling import durations, planned, runs, schedules
+from scheduling.models import Occurrence, Schedule
 from scheduling.run_state import RunState as S
 from scheduling.timeline import fitting, timeline
 from scheduling.triggers.base import key_of
 from tests.conftest import NOON
+from tests.db.timeline_fixtures import DAY, HOUR, past_runs, plan
 
-pytestmark = pytest.mark.django_db
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("no_memory_of_other_tests"),
+]
 ITEM_KEYS = {
     *("id", "run", "occurrence", "schedule", "row", "agent", "start", "end", "state"),
     *("moved", "repeating", "movable", "why", "priority", "progress", "end_movable"),
     *("start_by_at", "finish_by_at", "at_risk", "deadline_missed", "deadline_version"),
 }
-
-
-@pytest.fixture(autouse=True)
-def no_memory_of_other_tests() -> None:
-    durations.forget()
-    planned._walks.clear()
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node.objects.create(
-        name="n1",
-        cpu_millis=4000,
-        memory_bytes=8 * 10**9,
-        heartbeat_at=NOON,
-        environments=["subprocess"],
-    )
 
 
 def look(
@@ -52,40 +37,6 @@ def look(
     now=NOON,
 ) -> dict:
     return timeline(start, end, group, q, most, now)
-
-
-def plan(agent, **rule) -> Schedule:
-    raw = {"timezone": "UTC", **rule}
-    return schedules.create(agent, raw, actor="user:test", now=NOON)
-
-
-def past_runs(
-    agent, node, count, *, state=S.SUCCEEDED, took_s=30.0, every=HOUR
-) -> None:
-    """Runs that ended before noon, the newest an interval ago."""
-    begins = [NOON - every * (n + 1) for n in range(count)]
-    Run.objects.bulk_create(
-        Run(
-            agent=agent,
-            version=agent.current,
-            state=state,
-            state_since=at,
-            priority=agent.priority,
-            occurrence_key=new_uid(),
-            requested_by="user:test",
-            exec_env="subprocess",
-            cpu_millis=1000,
-            memory_bytes=2 * 10**9,
-            queue_class="q",
-            due_at=at,
-            queued_at=at,
-            admitted_at=at,
-            started_at=at,
-            ended_at=at + timedelta(seconds=took_s),
-            node=node,
-        )
-        for at in begins
-    )
 
 
 def instants(answer: dict) -> list:
@@ -340,32 +291,6 @@ def test_the_version_is_that_of_the_journal(agent) -> None:
     assert look()["version"] == Event.objects.latest("pk").pk
 
 
-# --- capacity ----------------------------------------------------------------
-
-
-def test_capacity_is_the_share_held_on_average_in_each_step(agent, node) -> None:
-    past_runs(agent, node, 1, took_s=1800)  # 11:00 to 11:30: 1 of 4 cores, 2 of 8 GB
-    strip = capacity(NOON - 2 * HOUR, NOON, 3600, NOON)
-    assert strip["cpu"] == [0.0, 0.125]
-    assert strip["memory"] == [0.0, 0.125]
-    assert strip["gpu"] == [0.0, 0.0]
-    assert strip["times"] == [(NOON - n * HOUR).timestamp() for n in (2, 1)]
-
-
-def test_capacity_to_come_is_that_of_what_is_planned(make_agent, node) -> None:
-    agent = make_agent(cpu=2, memory="4GB")
-    plan(agent, cron="0 * * * *")
-    strip = capacity(NOON, NOON + 2 * HOUR, 60, NOON)
-    assert [n for n, value in enumerate(strip["cpu"]) if value] == [60]
-    assert (strip["cpu"][60], strip["memory"][60]) == (0.5, 0.5)
-
-
-def test_a_schedule_by_the_second_is_spread_over_the_strip(make_agent, node) -> None:
-    plan(make_agent(cpu=1), cron="* * * * * *")
-    strip = capacity(NOON, NOON + HOUR, 600, NOON)
-    assert all(value > 0 for value in strip["slots"])
-
-
 # --- over HTTP ---------------------------------------------------------------
 
 
@@ -404,76 +329,3 @@ def test_the_timeline_over_http(viewer, agent) -> None:
 )
 def test_a_window_that_makes_no_sense_is_refused(viewer, query) -> None:
     assert viewer.get(f"/api/v1/timeline/?{query}").status_code == 400
-
-
-@pytest.mark.parametrize(
-    "query", ["step_s=0", "step_s=x", "from=2027-01-01", "to=2020-01-01T00:00:00Z"]
-)
-def test_a_strip_that_makes_no_sense_is_refused(viewer, query) -> None:
-    assert viewer.get(f"/api/v1/capacity/?{query}").status_code == 400
-
-
-def test_a_strip_has_a_bounded_number_of_steps(viewer, db) -> None:
-    window = "from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z"
-    body = viewer.get(f"/api/v1/capacity/?{window}&step_s=1").json()
-    assert set(body) == {"times", "cpu", "memory", "gpu", "slots"}
-    assert len(body["times"]) <= 2000
-
-
-def test_the_overview_counts_agents_and_tells_use(viewer, make_agent, node) -> None:
-    make_agent("idle")
-    past_runs(make_agent("broken"), node, 1, state=S.FAILED)
-    run = runs.request_run(make_agent("busy"), actor="user:test", now=NOON)
-    runs.move(run, S.ADMITTED, actor="x", now=NOON, node_id=node.pk)
-    body = viewer.get("/api/v1/overview/").json()
-    assert (body["states"]["sleeping"], body["states"]["crashed"]) == (2, 1)
-    (told,) = body["nodes"]
-    assert told["used"]["slots"] == 1
-    assert told["used"]["cpu_millis"] == 100
-    assert body["leader"] is None
-
-
-def test_the_queue_is_in_the_modes_order_with_reasons(make_agent) -> None:
-    low, high = make_agent("low", priority="low"), make_agent("high", priority="high")
-    first = runs.request_run(low, actor="x", now=NOON - HOUR / 60)
-    runs.request_run(high, actor="x", now=NOON)
-    runs.note_waits({first.pk: ("no_node", "no node has joined yet")}, now=NOON)
-    answer = queue_view.queue(10, NOON)
-    assert [item["agent"] for item in answer["items"]] == ["high", "low"]
-    assert [item["position"] for item in answer["items"]] == [1, 2]
-    assert answer["items"][1]["reason"] == "no node has joined yet"
-    assert (answer["total"], answer["mode"]) == (2, "priority")
-
-
-def test_the_plan_can_be_looked_at_without_being_carried_out(viewer, agent) -> None:
-    run = runs.request_run(agent, actor="x", now=NOON - 365 * DAY)
-    (decision,) = viewer.get("/api/v1/plan/").json()["items"]
-    assert (decision["do"], decision["uid"]) == ("wait", run.uid)
-    run.refresh_from_db()
-    assert run.state == S.QUEUED
-
-
-def test_a_node_is_cordoned_drained_and_opened_again(admin, agent, node) -> None:
-    assert admin.post("/api/v1/nodes/n1/cordon/").json()["cordoned"]
-    run = runs.request_run(agent, actor="x", now=NOON)
-    runs.move(run, S.ADMITTED, actor="x", now=NOON, node_id=node.pk)
-    drained = admin.post("/api/v1/nodes/n1/drain/").json()
-    assert (drained["cordoned"], drained["draining"]) == (True, True)
-    run.refresh_from_db()
-    assert (run.state, run.node_id) == (S.QUEUED, None)
-    opened = admin.post("/api/v1/nodes/n1/uncordon/").json()
-    assert (opened["cordoned"], opened["draining"]) == (False, False)
-    kinds = Event.objects.filter(subject="node:n1").order_by("pk")
-    assert list(kinds.values_list("kind", flat=True)) == [
-        "node.cordoned",
-        "node.draining",
-        "node.uncordoned",
-    ]
-
-
-def test_a_node_that_is_not_there_is_not_found(admin) -> None:
-    assert admin.post("/api/v1/nodes/none/drain/").status_code == 404
-
-
-def test_health_says_only_ok(anonymous) -> None:
-    assert anonymous.get("/api/v1/health/").json() == {"status": "ok"}

@@ -21,6 +21,7 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import sync_playwright as start_playwright
 
+from tests.e2e.axe import SCREENS
 from tests.e2e.desk import Desk, log_in
 from tests.live.harness import Product, running_product
 
@@ -101,6 +102,21 @@ def broken(got: Response) -> list[str]:
 def page(blank: Page, product: Product) -> Page:
     log_in(blank, product)
     return blank
+
+
+@pytest.fixture(params=SCREENS)
+def screen(
+    request: pytest.FixtureRequest, browser: Browser, product: Product
+) -> Iterator[Page]:
+    """A logged-in page for each way people look at it (axe.py)."""
+    (width, height), scheme = SCREENS[request.param]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    page = context.new_page()
+    log_in(page, product)
+    yield page
+    context.close()
 
 
 @pytest.fixture

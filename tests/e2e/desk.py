@@ -28,6 +28,10 @@ def log_in(page: Page, product: Product, path: str = "/schedule") -> None:
     page.wait_for_url(f"{product.url}{path}*")
 
 
+def toast(page: Page, text: str) -> Locator:
+    return page.locator(".toast").filter(has_text=text)
+
+
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
@@ -142,7 +146,7 @@ class Desk:
         dialog.wait_for(state="detached")
 
     def toast(self, text: str) -> Locator:
-        return self.page.locator(".toast").filter(has_text=text)
+        return toast(self.page, text)
 
     def run_of(self, occurrence: str, *, timeout_s: float) -> dict[str, Any]:
         """The run that came of an occurrence, once there is one."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.e2e.axe import faults_at
 from tests.e2e.desk import Desk, log_in, now, seconds_between, stamp, utc
-from tests.e2e.test_shell import AXE, DESKTOP, PHONE
 from tests.live.harness import Product
 
 VIEWS = ("day", "week", "month", "list", "year")
@@ -316,39 +315,14 @@ def test_a_calendar_feed_is_made_shown_once_and_revoked(
     assert product.get("feeds/")["items"] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.usefixtures("fleet")
 def test_no_view_has_a_serious_fault_of_accessibility(
-    browser: Browser,
-    product: Product,
-    fleet: dict[str, str],
-    scheme: str,
-    size: tuple[int, int],
+    screen: Page, product: Product
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("needs axe-core: npm --prefix frontend ci")
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    page = context.new_page()
-    log_in(page, product)
-    faults = [fault for view in VIEWS for fault in look_at(page, product, view)]
-    context.close()
+    faults = [fault for view in VIEWS for fault in faults_in(screen, product, view)]
     assert faults == []
 
 
-def look_at(page: Page, product: Product, view: str) -> list[str]:
-    page.goto(f"{product.url}/schedule?view={view}")
-    page.locator(f'[data-view="{view}"]').wait_for()
-    page.wait_for_load_state("networkidle")
-    too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not too_wide, f"{view} is wider than the window"
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run()")
-    return [
-        f"{view}: {fault['id']}: {node['html'][:160]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"][:3]
-    ]
+def faults_in(page: Page, product: Product, view: str) -> list[str]:
+    shows = f'[data-view="{view}"]'
+    return faults_at(page, product, f"schedule?view={view}", shows=shows)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.desk import Desk, log_in, monotonic_s, register_stamper, utc
+from tests.e2e.desk import Desk, log_in, monotonic_s, register_stamper, toast, utc
 from tests.live.harness import Product
 from tests.waiting import wait_for
 
@@ -30,7 +30,7 @@ def test_from_log_in_to_a_scheduled_agent_takes_less_than_three_minutes(
     blank.get_by_role("textbox", name="In words").fill("every 5 minutes")
     expect(blank.get_by_text("very 5 minutes").first).to_be_visible()
     blank.get_by_role("button", name="Create schedule").click()
-    expect(blank.locator(".toast").filter(has_text="is scheduled")).to_be_visible()
+    expect(toast(blank, "is scheduled")).to_be_visible()
     took_s = monotonic_s() - began_s
 
     [schedule] = product.get("schedules/?agent=my_first")["items"]

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.desk import LIVE_WAIT_MS, log_in
-from tests.live.harness import PYTHON, ROOT, Product
+from tests.e2e.axe import faults_at
+from tests.e2e.desk import LIVE_WAIT_MS
+from tests.live.harness import PYTHON, Product
 
-AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 WAITS = ("-c", "import time; time.sleep(300)")
-DESKTOP, PHONE = (1440, 900), (390, 844)
 
 
 def node(page: Page, name: str) -> Any:
@@ -219,31 +218,6 @@ def pair(product: Product) -> None:
 
 
 @pytest.mark.usefixtures("pair", "waiting")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_serious(
-    browser: Browser,
-    product: Product,
-    scheme: Any,
-    size: tuple[int, int],
-) -> None:
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
-    )
-    page = context.new_page()
-    log_in(page, product)
-    faults = []
-    for path in ("graph?agent=axe-b", "graph/graphs", "queue", "nodes"):
-        page.goto(f"{product.url}/{path}")
-        page.wait_for_load_state("networkidle")
-        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        assert not wide, f"{path} is wider than the window"
-        page.evaluate(AXE.read_text())
-        faults += [
-            f"{path}: {fault['id']}: {one['html'][:160]}"
-            for fault in page.evaluate("axe.run()")["violations"]
-            if fault["impact"] in ("serious", "critical")
-            for one in fault["nodes"][:3]
-        ]
-    context.close()
-    assert faults == []
+def test_axe_finds_nothing_serious(screen: Page, product: Product) -> None:
+    paths = ("graph?agent=axe-b", "graph/graphs", "queue", "nodes")
+    assert [fault for path in paths for fault in faults_at(screen, product, path)] == []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.desk import LIVE_WAIT_MS, log_in
-from tests.e2e.test_shell import AXE, DESKTOP, PHONE
+from tests.e2e.axe import faults_at
+from tests.e2e.desk import LIVE_WAIT_MS
 from tests.live.harness import PYTHON, Product
 
 LONG = 30_000
@@ -211,45 +210,13 @@ def test_a_compose_service_is_tested_with_its_live_log_before_it_is_kept(
     expect(page.get_by_text("hello is registered.")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_part_has_a_serious_fault_of_accessibility(
-    browser: Browser,
-    product: Product,
-    long_run: str,
-    scheme: str,
-    size: tuple[int, int],
+    screen: Page, product: Product, long_run: str
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("needs axe-core: npm --prefix frontend ci")
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    page = context.new_page()
-    log_in(page, product)
     parts = ("overview", "configuration", "metrics", "logs", "audit")
     paths = [
         *("runs", "runs?view=grid", f"runs/{long_run}#L{LONG + 1}"),
         *("agents", "agents?view=table"),
         *(f"agents/printer?tab={tab}" for tab in parts),
     ]
-    faults = [fault for path in paths for fault in look_at(page, product, path)]
-    context.close()
-    assert faults == []
-
-
-def look_at(page: Page, product: Product, path: str) -> list[str]:
-    page.goto(f"{product.url}/{path}")
-    page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_load_state("networkidle")
-    too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not too_wide, f"{path} is wider than the window"
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run()")
-    return [
-        f"{path}: {fault['id']}: {node['html'][:200]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"][:3]
-    ]
+    assert [fault for path in paths for fault in faults_at(screen, product, path)] == []

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.desk import log_in
-from tests.e2e.test_shell import AXE, DESKTOP, PHONE
+from tests.e2e.axe import faults_at
+from tests.e2e.desk import toast
 from tests.live.harness import Product, running_product
 from tests.waiting import wait_for
 
@@ -38,10 +38,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 def go(page: Page, product: Product, place: str) -> None:
     page.goto(f"{product.url}/{place}")
     page.get_by_role("heading", level=1).wait_for()
-
-
-def toast(page: Page, text: str) -> Any:
-    return page.locator(".toast").filter(has_text=text)
 
 
 # -- the first visit: these run first, in this order ------------------------
@@ -255,34 +251,8 @@ def test_the_chain_is_verified(page: Page, product: Product) -> None:
 # -- for everybody ------------------------
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_none_of_these_pages_has_a_serious_fault_of_accessibility(
-    browser: Browser, product: Product, scheme: str, size: tuple[int, int]
+    screen: Page, product: Product
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("needs axe-core: npm --prefix frontend ci")
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    page = context.new_page()
-    log_in(page, product)
-    faults = [fault for place in PLACES for fault in look_at(page, product, place)]
-    context.close()
-    assert faults == []
-
-
-def look_at(page: Page, product: Product, place: str) -> list[str]:
-    go(page, product, place)
-    expect(page.get_by_role("status", name="Loading")).to_have_count(0)
-    too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not too_wide, f"{place} is wider than the window"
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run()")
-    return [
-        f"{place}: {fault['id']}: {node['html'][:160]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"][:3]
-    ]
+    found = [fault for path in PLACES for fault in faults_at(screen, product, path)]
+    assert found == []

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.axe import faults_at
 from tests.e2e.desk import Desk, log_in
-from tests.live.harness import ROOT, Product
+from tests.live.harness import Product
 
 PAGES = ("Schedule", "Agents", "Queue", "Graph", "Runs", "Nodes", "Audit")
-AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
-DESKTOP, PHONE = (1440, 900), (390, 844)
 
 
 def test_every_page_opens_from_the_palette(page: Page) -> None:
@@ -94,35 +91,8 @@ def test_the_address_holds_what_is_seen(desk: Desk) -> None:
     expect(sleeping).to_have_attribute("aria-pressed", "true")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_page_has_a_serious_fault_of_accessibility(
-    browser: Browser, product: Product, scheme: str, size: tuple[int, int]
+    screen: Page, product: Product
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("needs axe-core: npm --prefix frontend ci")
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-    page = context.new_page()
-    log_in(page, product)
-    faults = [fault for name in PAGES for fault in look_at(page, product, name)]
-    context.close()
-    assert faults == []
-
-
-def look_at(page: Page, product: Product, name: str) -> list[str]:
-    page.goto(f"{product.url}/{name.lower()}")
-    page.get_by_role("heading", name=name, level=1).wait_for()
-    page.wait_for_load_state("networkidle")
-    too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not too_wide, f"{name} is wider than the window"
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run()")
-    return [
-        f"{name}: {fault['id']}: {node['html'][:160]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-        for node in fault["nodes"][:3]
-    ]
+    paths = [name.lower() for name in PAGES]
+    assert [fault for path in paths for fault in faults_at(screen, product, path)] == []

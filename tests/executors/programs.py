@@ -26,6 +26,37 @@ if os.fork() == 0:
 os.wait()
 time.sleep({lives_s})
 """
+HOSTILE = (
+    "",
+    " ",
+    "$(touch /tmp/owned)",
+    "`id`",
+    "; rm -rf .",
+    "-rf",
+    "--",
+    "a\nb",
+    "\t\x01\x7f",
+    "'\"\\",
+    "ünïcödé 🤖",
+    "\udcff\udcfe",  # bytes that are no UTF-8
+    "*",
+    "~",
+    "{a,b}",
+    "x" * 100_000,
+)
+DETACHED = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+while not open('../out').read():
+    pass
+"""
 FILLS = """
 import os, time
 forks = 0

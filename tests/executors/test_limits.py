@@ -14,8 +14,7 @@ import pytest
 from agents.executors.base import Limits
 from agents.executors.process import ProcessExecutor
 from tests.executors.harness import Bench, clean_up, is_alive, processes_of
-from tests.executors.programs import FILLS
-from tests.executors.test_process import DAEMON
+from tests.executors.programs import DETACHED, FILLS
 from tests.waiting import wait_for
 
 MIB = 1 << 20
@@ -232,13 +231,13 @@ def test_what_is_not_enforced_is_said(plain: Bench) -> None:
 
 
 def test_a_daemon_is_found_and_ended_all_the_same(plain: Bench) -> None:
-    uid = plain.python(DAEMON)
+    uid = plain.python(DETACHED)
     assert plain.ended(uid).exit_code == 0
     assert not is_alive(int(plain.text(uid)))
 
 
 def test_a_daemon_with_an_empty_environment_is_found_too(plain: Bench) -> None:
-    code = DAEMON.replace(
+    code = DETACHED.replace(
         "time.sleep(600)\n    os._exit",
         "os.execve('/bin/sleep', ['s', '600'], {})\n    os._exit",
     )

@@ -16,12 +16,12 @@ from agents.executors.base import Limits
 from agents.executors.systemd import SystemdExecutor
 from agents.executors.systemd_bus import Property, connect
 from tests.executors.harness import processes_of
+from tests.executors.programs import HOSTILE
 from tests.executors.systemd_host import (
     SystemdBench,
     SystemdHost,
     end_runs,
 )
-from tests.executors.test_process import HOSTILE
 from tests.waiting import wait_for
 
 MIB = 1 << 20

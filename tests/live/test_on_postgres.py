@@ -23,7 +23,8 @@ SERVICES += ("graphs", "limits", "backfills")
 SERVICES += ("placement", "backfill", "what_if")
 SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
 NEWER = ("deadlines", "bulk", "graph_schedules", "gang_schedules", "day_grid")
-NEWER += ("node_history", "triggers", "run_lists", "agent_graph")
+NEWER += ("node_history", "triggers", "run_lists", "agent_graph", "capacity")
+NEWER += ("series_moves", "overview_api", "why", "why_not")
 HALF = len(SERVICES) // 2
 PARTS = {"first": SERVICES[:HALF], "second": SERVICES[HALF:], "newer": NEWER}
 
