@@ -127,6 +127,7 @@ export interface ScheduleDraft {
   timezone?: string;
   overlap?: string;
   missed?: string;
+  timeout?: number; // seconds
 }
 
 export interface Preview {
