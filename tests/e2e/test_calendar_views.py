@@ -30,9 +30,6 @@ def fleet(product: Product) -> dict[str, str]:
         "cal_day": "0 10 * * *",
         "cal_phone": "0 11 * * *",
         "cal_berlin": "30 2 * * *",
-        "cal_all": "0 10 * * *",
-        "cal_touch": "0 10 * * *",
-        "cal_pick": "0 10 * * *",
     }.items():
         product.register(agent, "/bin/true")
         body = {"agent": agent, "cron": cron}
@@ -144,92 +141,6 @@ def test_a_run_dragged_in_the_week_lands_there_and_is_undone(
     assert starts(product, schedule, occurrence) == before
 
 
-@pytest.mark.parametrize("scope", ["This and following", "All runs"])
-def test_a_drag_in_the_week_moves_the_runs_that_are_meant(
-    views: Desk, product: Product, fleet: dict[str, str], scope: str
-) -> None:
-    schedule = fleet["cal_all"]
-    root = show(views, "week", date=in_two_days(), q="cal_all")
-    bar = item(root, schedule, in_two_days())
-    expect(bar).to_be_visible(timeout=LOAD_MS)
-    occurrence = bar.get_attribute("data-bar") or ""
-    before = starts(product, schedule, occurrence)
-    drag_hours(views.page, bar, 2)
-    expect(views.page.locator("[data-verdict=good]")).to_be_visible(timeout=5000)
-    views.drop()
-    views.decide(scope)
-    expect(views.toast("cal_all moved")).to_be_visible()
-    following = later_starts(product, "cal_all", before)
-    hours = {f"{one:%H:%M}" for one in following}
-    assert len(hours) == 1
-    assert f"{before:%H:%M}" not in hours
-    views.page.keyboard.press("Control+z")
-    expect(bar).to_have_accessible_name(re.compile("10:00"), timeout=LOAD_MS)
-
-
-def later_starts(product: Product, agent: str, after: Any) -> list[Any]:
-    window = f"from={stamp(after - timedelta(hours=1))}&to={stamp(after + 4 * DAY)}"
-    items = product.get(f"timeline/grid/?{window}&q={agent}&singly=24")["items"]
-    return [utc(i["start"]) for i in items if i["agent"] == agent]
-
-
-def test_a_run_is_moved_a_day_and_turns_the_page_by_keyboard_alone(
-    views: Desk, product: Product, fleet: dict[str, str]
-) -> None:
-    schedule, page = fleet["cal_day"], views.page
-    root = show(views, "day", date=in_two_days(), q="cal_day")
-    bar = item(root, schedule, in_two_days())
-    expect(bar).to_be_visible(timeout=LOAD_MS)
-    occurrence = bar.get_attribute("data-bar") or ""
-    before = starts(product, schedule, occurrence)
-    bar.focus()
-    page.keyboard.press("Alt+ArrowRight")
-    page.keyboard.press("Alt+ArrowDown")
-    expect(page).to_have_url(re.compile(str((before + DAY).date())))
-    spoken = page.locator("[aria-live=assertive]")
-    expect(spoken).to_contain_text("Possible", timeout=5000)
-    page.keyboard.press("Enter")
-    views.decide("Only this run")
-    expect(views.toast("cal_day moved")).to_be_visible()
-    moved = starts(product, schedule, occurrence)
-    assert seconds_between(before, moved) == 86_400 + 900
-
-
-def test_a_place_that_is_barred_refuses_the_drop_and_offers_the_nearest(
-    views: Desk, product: Product, fleet: dict[str, str]
-) -> None:
-    root = show(views, "week", date=tomorrow(), q="cal_week")
-    bar = item(root, fleet["cal_week"], tomorrow())
-    expect(bar).to_be_visible(timeout=LOAD_MS)
-    bar.focus()
-    for _ in range(2):  # the day before yesterday's morning, seen from tomorrow
-        views.page.keyboard.press("Alt+ArrowLeft")
-    expect(views.page.locator("[data-verdict=bad], [data-carrying]")).to_be_visible()
-    views.page.keyboard.press("Enter")
-    expect(views.toast("cal_week stays where it was")).to_be_visible(timeout=5000)
-
-
-def test_a_run_is_picked_with_a_click_and_put_with_another(
-    views: Desk, product: Product, fleet: dict[str, str]
-) -> None:
-    schedule, page = fleet["cal_pick"], views.page
-    root = show(views, "day", date=in_two_days(), q="cal_pick")
-    bar = item(root, schedule, in_two_days())
-    expect(bar).to_be_visible(timeout=LOAD_MS)
-    occurrence = bar.get_attribute("data-bar") or ""
-    before = starts(product, schedule, occurrence)
-    bar.click()
-    page.get_by_role("button", name="Pick a place").click()
-    expect(page.locator("[data-carrying=pick]")).to_be_visible()
-    box = bar.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 40, box["y"] + 4 * 24)  # two hours below
-    views.decide("Only this run")
-    expect(views.toast("cal_pick moved")).to_be_visible()
-    moved = starts(product, schedule, occurrence)
-    assert abs(seconds_between(before, moved) - 7200) <= 900
-
-
 def test_a_run_is_moved_by_keyboard_alone_in_the_day(
     views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
@@ -309,7 +220,8 @@ def test_an_empty_stretch_drawn_with_the_mouse_begins_a_schedule(
     page.mouse.move(x, y + 90, steps=6)
     page.mouse.up()
     expect(page.get_by_role("heading", name="New schedule")).to_be_visible()
-    page.get_by_role("button", name="cal_day", exact=False).first.click()
+    drawer = page.locator("aside").filter(has_text="New schedule")
+    drawer.get_by_role("button", name=re.compile("^cal_day")).click()
     drawn = page.get_by_label("Time limit (minutes)").input_value()
     assert 90 <= float(drawn) <= 135  # 90 pixels of half-hours that are 24 high
     page.get_by_role("button", name="Create schedule").click()
@@ -386,36 +298,6 @@ def test_on_a_phone_a_run_of_the_list_is_moved_by_touch(
     expect(desk.toast("cal_phone moved")).to_be_visible()
     assert f"{starts(product, schedule, occurrence):%H:%M}" == "15:30"
     assert not hand.evaluate("document.documentElement.scrollWidth > innerWidth")
-
-
-def test_on_a_phone_a_finger_that_rests_on_a_run_carries_it(
-    hand: Page, product: Product, fleet: dict[str, str]
-) -> None:
-    schedule, desk = fleet["cal_touch"], Desk(hand, product)
-    root = show(desk, "day", date=in_two_days(), q="cal_touch")
-    bar = item(root, schedule, in_two_days())
-    expect(bar).to_be_visible(timeout=LOAD_MS)
-    occurrence = bar.get_attribute("data-bar") or ""
-    before = starts(product, schedule, occurrence)
-    box = bar.bounding_box()
-    assert box is not None
-    x, y = box["x"] + 60, box["y"] + 8
-    touch = hand.context.new_cdp_session(hand)
-
-    def finger(kind: str, *points: dict[str, float]) -> None:
-        said = {"type": kind, "touchPoints": list(points)}
-        touch.send("Input.dispatchTouchEvent", said)
-
-    finger("touchStart", {"x": x, "y": y})
-    expect(hand.locator("[data-verdict]")).to_be_visible(timeout=5000)
-    for step in range(1, 9):
-        finger("touchMove", {"x": x, "y": y + step * 6})
-    expect(hand.locator("[data-verdict=good]")).to_be_visible(timeout=5000)
-    finger("touchEnd")
-    desk.decide("Only this run")
-    expect(desk.toast("cal_touch moved")).to_be_visible()
-    moved = starts(product, schedule, occurrence)
-    assert seconds_between(before, moved) == 3600
 
 
 def test_a_calendar_feed_is_made_shown_once_and_revoked(

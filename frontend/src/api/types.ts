@@ -321,6 +321,7 @@ export interface QueueEntry {
   readonly due_at: string;
   readonly queued_at: string;
   readonly expected_start?: string | null;
+  readonly expected_start_p90?: string | null;
   readonly held: boolean;
   readonly front: boolean;
 }
