@@ -83,7 +83,7 @@ def test_the_queue_tells_it_and_asks_the_database_nothing_more_for_each_run(
         counts.append(len(seen))
     assert len(items) == 10
     assert {"expected_start", "expected_start_p90"} <= items[0].keys()
-    assert counts[0] == counts[1]
+    assert counts[1] <= counts[0]  # twice as many wait
 
 
 def test_the_slow_outlook_reads_nothing(make_agent: Any) -> None:

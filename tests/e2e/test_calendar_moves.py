@@ -212,3 +212,36 @@ def test_on_a_phone_saved_views_fit_and_have_no_serious_fault(
         assert [f["id"] for f in found if f["impact"] in ("serious", "critical")] == []
     dialog.get_by_role("link", name="Nights").tap()
     expect(hand.locator('[data-view="list"]')).to_be_visible(timeout=LOAD_MS)
+
+
+FAIR = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//test//EN
+BEGIN:VEVENT
+UID:fair
+DTSTART;VALUE=DATE:20270301
+RRULE:FREQ=YEARLY
+SUMMARY:Fair
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_the_days_of_an_ics_file_become_a_calendar(
+    views: Desk, product: Product, tmp_path: Path
+) -> None:
+    page = views.page
+    page.goto(f"{product.url}/triggers?show=days")
+    page.get_by_role("button", name="New calendar").click()
+    dialog = page.get_by_role("dialog", name="New calendar")
+    dialog.get_by_label("Name").fill("fair")
+    (tmp_path / "bad.ics").write_text("BEGIN:VCALENDAR\nEND:VCALENDAR\n")
+    (tmp_path / "fair.ics").write_text(FAIR)
+    chosen = dialog.get_by_label("Or the events of an .ics file")
+    chosen.set_input_files(tmp_path / "bad.ics")
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog.get_by_text("there is no VEVENT in it")).to_be_visible()
+    chosen.set_input_files(tmp_path / "fair.ics")
+    dialog.get_by_role("button", name="Add").click()
+    expect(dialog).to_have_count(0)
+    assert product.get("calendars/fair/")["next_days"][0] == "2027-03-01"
