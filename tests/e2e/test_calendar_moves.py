@@ -199,9 +199,8 @@ def test_a_view_is_saved_opened_renamed_and_deleted(
 def test_on_a_phone_saved_views_fit_and_have_no_serious_fault(
     hand: Page, product: Product, fleet: dict[str, str]
 ) -> None:
-    product.post(
-        "views/", {"name": "Nights", "path": "/schedule", "query": "view=list"}
-    )
+    nights = {"name": "Nights", "path": "/schedule", "query": "view=list"}
+    product.post("views/", {**nights, "shared": True})
     show(Desk(hand, product), "week")
     dialog = dialog_of(hand)
     expect(dialog.get_by_role("link", name="Nights")).to_be_visible()
