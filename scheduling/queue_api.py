@@ -29,8 +29,13 @@ class QueueView(APIView):
         query = Query(request)
         skip = query.integer("cursor", 0, maximum=FARTHEST_PAGE) or 0
         at = now()
-        seen = why_reader.read(at).forecast(most_steps=FORECAST_STEPS)
-        page = queue_view.queue(query.limit, at, skip=skip, starts=seen.starts)
+        outlook = why_reader.read(at)
+        about = outlook.forecast(most_steps=FORECAST_STEPS).starts
+        slow = (
+            outlook.slow().forecast(most_steps=FORECAST_STEPS).starts if about else {}
+        )
+        starts = {pk: (begins, slow.get(pk)) for pk, begins in about.items()}
+        page = queue_view.queue(query.limit, at, skip=skip, starts=starts)
         return orjson_response(page)
 
 

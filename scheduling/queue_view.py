@@ -33,6 +33,7 @@ from scheduling.queue_marks import RANKED
 from scheduling.snapshot_reader import CAME, class_names
 from scheduling.task_queue import key_of
 
+Starts = tuple[datetime, datetime | None]  # about when, and by when at the latest
 PIECE = 100  # runs of one class read at once
 COLUMNS = (
     *("id", "uid", "agent__agent_id", "priority", "due_at", "queued_at", "reason"),
@@ -55,11 +56,12 @@ def queue(
     now: datetime,
     *,
     skip: int = 0,
-    starts: Mapping[int, datetime] | None = None,
+    starts: Mapping[int, Starts] | None = None,
 ) -> dict[str, Any]:
     """One page of the line, the first of the held, and how long each lane is.
 
-    `starts`: run -> when it will probably start, of those where it is known.
+    `starts`: run -> when it will probably start, and by when at the latest where all
+    takes long; of those where it is known.
     """
     config = live_config.current()
     found = list(islice(in_line(config.scheduler_mode, now), skip, skip + most + 1))
@@ -130,16 +132,17 @@ def waiting_count(now: datetime) -> int:
     return due.exclude(queue_class__startswith=lines.HELD).count()
 
 
-def _told(pks: Sequence[int], starts: Mapping[int, datetime]) -> dict[int, Any]:
+def _told(pks: Sequence[int], starts: Mapping[int, Starts]) -> dict[int, Any]:
     reasons = timeline_runs.waiting_reasons()
     rows = live_runs.queued().filter(pk__in=pks).values(*COLUMNS)
     return {row["id"]: _waiting(row, reasons, starts) for row in rows}
 
 
 def _waiting(
-    row: Any, reasons: Mapping[str, str], starts: Mapping[int, datetime]
+    row: Any, reasons: Mapping[str, str], starts: Mapping[int, Starts]
 ) -> dict[str, Any]:
     """A run without a reason of its own waits behind the first of its class."""
+    about, slow = starts.get(row["id"], (None, None))
     same = ("uid", "due_at", "queued_at", "cpu_millis", "memory_bytes", "gpus")
     return {
         **{name: row[name] for name in same},
@@ -151,7 +154,8 @@ def _waiting(
         "class": lines.released(row["queue_class"]),
         "held": lines.is_held(row["queue_class"]),
         "front": lines.is_front(row["queue_class"]),
-        "expected_start": iso(starts.get(row["id"])),
+        "expected_start": iso(about),
+        "expected_start_p90": iso(max(about, slow) if about and slow else None),
         **deadline_views.told(row),
     }
 

@@ -162,6 +162,7 @@ class Form(BaseModel):
     missed: Literal["skip", "latest", "all"] = "latest"
     catchup_window: Annotated[int, BeforeValidator(_catchup)] = 3600
     max_runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] | None = None
+    timeout: Duration | None = None
     params: Params = {}
     gang: Gang | None = None
     priority: Annotated[int, BeforeValidator(_priority)] | None = None
@@ -271,6 +272,8 @@ def check_what(given: Mapping[str, Any], faults: dict[str, list[str]]) -> None:
     if "concurrency" in given:
         said = "is of agents; a graph says its own in its definition"
         faults.setdefault("concurrency", [said])
+    if "timeout" in given:
+        faults.setdefault("timeout", ["is of agents; a graph's nodes have their own"])
     if "gang" in given:
         faults.setdefault("gang", ["is of agents; a graph is started once"])
 
@@ -325,6 +328,7 @@ def columns_of(form: Form, rule: tuple[str, str]) -> dict[str, Any]:
         "missed": form.missed,
         "catchup_window_s": form.catchup_window,
         "max_runs": form.max_runs,
+        "timeout_s": form.timeout,
         "params": form.params,
         "gang": form.gang or 0,
         "priority": form.priority,
@@ -352,6 +356,7 @@ def shape_of(row: Mapping[str, Any], agent_id: str) -> dict[str, Any]:
         "missed": row["missed"],
         "catchup_window": row["catchup_window_s"],
         "max_runs": row["max_runs"],
+        "timeout": row["timeout_s"],
         "params": row["params"],
         "gang": row.get("gang") or None,
         "priority": None if row["priority"] is None else Priority(row["priority"]).word,

@@ -26,7 +26,6 @@ def shape(schedule: Schedule) -> dict[str, Any]:
         "paused": paused(schedule),
         "anchor_at": iso(schedule.anchor_at),
         "shift_s": schedule.shift_s,
-        "timeout": schedule.timeout_s,
         "trigger_state": schedule.trigger_state,
         "fired_count": schedule.fired_count,
         "ended_at": iso(schedule.ended_at),

@@ -205,6 +205,7 @@ SHAPED = (
     *("graph", "kind", "rule", "timezone", "dst", "start_at", "end_at", "jitter_s"),
     *("exdates", "overlap", "missed", "catchup_window_s", "max_runs", "params"),
     *("priority", "concurrency", "deadlines", "enabled", "place", "calendar", "gang"),
+    "timeout_s",
 )
 
 

@@ -4,13 +4,13 @@ probably will, and how long those that wait will take. Never read by a tick.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from agents import live_config
-from scheduling import agent_scheduler, durations, horizons, live_runs
+from scheduling import agent_scheduler, durations, forecasts, horizons, live_runs
 from scheduling.models import Run
 from scheduling.planner.changes import Case
 from scheduling.planner.forward import MOST_STEPS, Forecast, Running, forecast
@@ -36,6 +36,8 @@ class Outlook:
     takes: Mapping[int, float]  # waiting run -> seconds
     unknown: frozenset[int]  # of both, those whose agent has not finished before
     now: datetime
+    live: Sequence[Mapping[str, Any]] = ()  # rows of what runs
+    agents: Mapping[int, int] = field(default_factory=dict)  # of each waiting run
 
     def case(self, run_id: int) -> Case:
         return Case(self.snapshot, self.running, run_id)
@@ -52,6 +54,27 @@ class Outlook:
             preemption=agent_scheduler.may_preempt(live_config.current()),
             most_steps=most_steps,
         )
+
+    def slow(self) -> Outlook:
+        """The same with every run as long as nine of ten of its agent's are. From what
+        was read already."""
+        known = _p90s(
+            {*self.agents.values(), *(r["agent_id"] for r in self.live)}, self.now
+        )
+        return replace(
+            self,
+            running={row["id"]: _running(row, known, self.now) for row in self.live},
+            takes={pk: seconds_of(self.agents.get(pk, 0), known) for pk in self.takes},
+        )
+
+
+def _p90s(agents: Collection[int], now: datetime) -> dict[int, float]:
+    book = forecasts.book(now)
+    histories = ((pk, book.of_agent.get(pk)) for pk in agents)
+    found = {pk: book.duration(pk, h.kind) for pk, h in histories if h is not None}
+    return {
+        pk: max(took.p90, durations.LEAST_S) for pk, took in found.items() if took.n
+    }
 
 
 def seconds_of(agent_pk: int, known: Mapping[int, float]) -> float:
@@ -78,6 +101,8 @@ def read(now: datetime, *, run: Run | None = None) -> Outlook:
         {pk: seconds_of(agents.get(pk, 0), known) for pk in waiting},
         frozenset(unknown),
         now,
+        live,
+        agents,
     )
 
 

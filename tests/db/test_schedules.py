@@ -13,6 +13,7 @@ from agents.errors import ChangedMeanwhile, Invalid, NotAllowedNow, NotFound
 from agents.models import Event
 from scheduling import schedules, undo
 from scheduling.models import Schedule
+from scheduling.schedule_shapes import shape
 from tests.corpus.expand import expand
 from tests.db.schedule_fixtures import (
     NOON,
@@ -89,6 +90,7 @@ def test_every_fault_is_told_at_once(agent: Any) -> None:
         ({"cron": "* * * * *", "jitter": 61}, "jitter", "longer than the 60 s"),
         ({"cron": "* * * * *", "shiny": 1}, "shiny", "unknown key"),
         ({"cron": "* * * * *", "max_runs": True}, "max_runs", "integer"),
+        ({"cron": "* * * * *", "timeout": 0}, "timeout", "must be between"),
         ({"cron": "* * * * *", "enabled": 1}, "enabled", "true or false"),
         ({"cron": "* * * * *", "params": {"a": "\ud800"}}, "params", "surrogate"),
         ({"cron": "* * * * *", "exdates": ["2027-02-30"]}, "exdates", "item 1"),
@@ -129,6 +131,13 @@ def test_a_change_keeps_what_it_does_not_name(agent: Any) -> None:
     changed = change(schedule, interval=600)
     assert (changed.kind, changed.rule) == ("interval", "600")
     assert (changed.jitter_s, changed.overlap) == (30, "buffer_one")
+
+
+def test_the_time_limit_of_its_runs_is_told_kept_and_taken_away(agent: Any) -> None:
+    schedule = plan(agent, cron="0 9 * * *", timeout="90m")
+    assert shape(schedule)["timeout"] == 5400
+    assert change(schedule, overlap="allow_all").timeout_s == 5400
+    assert change(schedule, timeout=None).timeout_s is None
 
 
 def test_a_stale_change_is_refused_naming_who_was_first(agent: Any) -> None:

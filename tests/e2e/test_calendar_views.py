@@ -206,7 +206,7 @@ def test_letters_open_the_views_and_arrows_turn_the_pages(
 
 
 def test_an_empty_stretch_drawn_with_the_mouse_begins_a_schedule(
-    views: Desk, fleet: dict[str, str]
+    views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
     page = views.page
     root = show(views, "day", date=tomorrow(), q="cal_day")
@@ -219,6 +219,14 @@ def test_an_empty_stretch_drawn_with_the_mouse_begins_a_schedule(
     page.mouse.move(x, y + 90, steps=6)
     page.mouse.up()
     expect(page.get_by_role("heading", name="New schedule")).to_be_visible()
+    drawer = page.locator("aside").filter(has_text="New schedule")
+    drawer.get_by_role("button", name=re.compile("^cal_day")).click()
+    drawn = page.get_by_label("Time limit (minutes)").input_value()
+    assert 90 <= float(drawn) <= 135  # 90 pixels of half-hours that are 24 high
+    page.get_by_role("button", name="Create schedule").click()
+    expect(views.toast("cal_day is scheduled")).to_be_visible()
+    made = product.get("schedules/?agent=cal_day")["items"]
+    assert float(drawn) * 60 in [one["timeout"] for one in made]
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ export const calendars = {
   list: (): Promise<UserCalendar[]> => requestAll('calendars/'),
   create: (body: {
     readonly name: string;
-    readonly dates: readonly string[];
+    readonly dates?: readonly string[];
+    readonly source?: string; // the text of an .ics file
   }): Promise<UserCalendar> => request('POST', 'calendars/', { body, once: true }),
   remove: (name: string): Promise<void> => request('DELETE', `calendars/${at(name)}/`),
 };

@@ -127,6 +127,7 @@ export interface ScheduleDraft {
   timezone?: string;
   overlap?: string;
   missed?: string;
+  timeout?: number; // seconds
 }
 
 export interface Preview {
@@ -320,6 +321,7 @@ export interface QueueEntry {
   readonly due_at: string;
   readonly queued_at: string;
   readonly expected_start?: string | null;
+  readonly expected_start_p90?: string | null;
   readonly held: boolean;
   readonly front: boolean;
 }

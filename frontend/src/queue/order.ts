@@ -1,6 +1,7 @@
 /** Lanes of the queue, and where a run goes in its own. Pure. */
 
 import type { Priority, QueueEntry } from '../api/types';
+import { clock, day, moment } from '../core/format';
 
 export const LANES: readonly Priority[] = [
   'critical',
@@ -54,4 +55,23 @@ export function dropped(
   const [from, to] = [line.indexOf(uid), line.indexOf(on)];
   if (from < 0 || to < 0 || from === to) return null;
   return to < from ? { run: uid, before: on } : { run: uid, after: on };
+}
+
+/** "starts about 14:05, by 14:20 at the latest"; `latest` NaN: nobody knows. */
+export function sayStart(
+  about: number,
+  latest: number,
+  zone: string,
+  now: number,
+): string {
+  if (about - now < 60_000 && !(latest - now >= 60_000)) return 'starts now';
+  const at = (instant: number) =>
+    day(instant, zone) === day(now, zone)
+      ? clock(instant, zone)
+      : moment(instant, zone, now);
+  const first = about - now < 60_000 ? 'starts now' : `starts about ${at(about)}`;
+  if (!(latest - about >= 60_000)) return first;
+  const sameDay = day(latest, zone) === day(about, zone);
+  const by = sameDay ? clock(latest, zone) : at(latest);
+  return `${first}, by ${by} at the latest`;
 }

@@ -13,6 +13,9 @@ import { snapMs } from './timeline/window';
 import { Verdict, type Refusal } from './verdict.svelte';
 import type { TimelineView } from './view.svelte';
 
+/** Held by a pointer or the keys; or picked, and the next click says where it goes. */
+type By = 'pointer' | 'keys' | 'pick';
+
 export interface Drop {
   readonly placed: Placed;
   readonly target: Target;
@@ -24,7 +27,7 @@ export class Carry {
   placed = $state.raw<Placed | null>(null);
   target = $state.raw<Target | null>(null);
   mode = $state<DragMode>('move');
-  by = $state<'pointer' | 'keys'>('pointer');
+  by = $state<By>('pointer');
   verdict = $state.raw(new Verdict());
   #steps = 0;
 
@@ -34,7 +37,7 @@ export class Carry {
   ) {}
 
   /** Null when it was picked up, else why it cannot be. */
-  pickUp(placed: Placed, mode: DragMode, by: 'pointer' | 'keys'): string | null {
+  pickUp(placed: Placed, mode: DragMode, by: By): string | null {
     const why = refusal(placed, mode);
     if (why) return why;
     this.placed = placed;

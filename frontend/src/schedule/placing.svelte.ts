@@ -1,4 +1,4 @@
-/** An agent on its way from the palette (or a row's name) onto the timeline. */
+/** An agent on its way from the palette (or a row's name) onto the timeline or days. */
 
 import { snapTo } from '../core/time';
 import { prefs } from '../core/prefs.svelte';
@@ -19,6 +19,8 @@ export class Placing {
   armed = $state(false);
   spot = $state.raw<Spot | null>(null);
   pointer = $state.raw<{ x: number; y: number } | null>(null);
+  /** What lies under the pointer where a calendar's days are shown in place of it. */
+  ground = $state.raw<((x: number, y: number) => Spot | null) | null>(null);
 
   constructor(
     private readonly view: TimelineView,
@@ -82,6 +84,7 @@ export class Placing {
   }
 
   #spotAt(x: number, y: number): Spot | null {
+    if (this.ground) return this.ground(x, y);
     const box = this.view.element?.getBoundingClientRect();
     if (!box) return null;
     const px = x - box.left - this.view.labelPx;

@@ -1,16 +1,15 @@
 /** The keyboard on a grid: walk from run to run, move one, change its limit, put it down. */
 
 import { tick } from 'svelte';
-import { clock as time, day } from '../../core/format';
+import { clock as time, day, duration } from '../../core/format';
 import { prefs } from '../../core/prefs.svelte';
-import { addDays, MINUTE } from '../../core/time';
+import { addDays } from '../../core/time';
 import type { Carry, Drop } from '../carry.svelte';
 import type { DragMode, Target } from '../timeline/drag';
 import type { Placed } from '../timeline/layout';
 import type { Entry } from './grid.svelte';
+import { STEP } from './gridGestures.svelte';
 import { dateOf, type GridName } from './period';
-
-const STEP = 15 * MINUTE;
 
 export interface KeyHost {
   readonly carry: Carry;
@@ -21,6 +20,8 @@ export interface KeyHost {
   onopen(id: string): void;
   ondialog(placed: Placed): void;
   ondrop(drop: Drop): void;
+  /** What is carried stands elsewhere now: bring that into sight. */
+  onshift(target: Target): void;
   say(text: string): void;
 }
 
@@ -32,15 +33,20 @@ export class GridKeys {
 
   constructor(private readonly host: KeyHost) {}
 
-  /** True when the key was meant for an item. */
+  get #carried(): Placed | null {
+    const { carry } = this.host;
+    return carry.by === 'keys' ? carry.placed : null;
+  }
+
+  /** True when the key was meant for an item; what is carried need not be in sight. */
   onkeydown(event: KeyboardEvent): boolean {
     const id = (event.target as HTMLElement).dataset['bar'];
-    const placed = id ? this.host.placed(id) : undefined;
+    const carried = this.#carried;
+    const placed = carried ?? (id ? this.host.placed(id) : undefined);
     if (!placed || event.ctrlKey || event.metaKey) return false;
-    const carrying = this.host.carry.by === 'keys' && this.host.carry.placed !== null;
     const done = event.key.startsWith('Arrow')
-      ? this.#arrow(event, placed, carrying)
-      : this.#other(event, placed, carrying);
+      ? this.#arrow(event, placed, carried !== null)
+      : this.#other(event, placed, carried !== null);
     if (done) event.preventDefault();
     return done;
   }
@@ -64,12 +70,8 @@ export class GridKeys {
     const back = event.key === 'ArrowLeft' || event.key === 'ArrowUp';
     const across = event.key === 'ArrowLeft' || event.key === 'ArrowRight';
     const step = back ? -1 : 1;
-    if (!event.altKey && !carrying) {
-      this.#go(placed.id, step, across);
-      return true;
-    }
-    if (this.host.view() === 'list') return false;
-    this.#shift(placed, event.shiftKey, step, across);
+    if (!event.altKey && !carrying) this.#go(placed.id, step, across);
+    else this.#shift(placed, event.shiftKey, step, across);
     return true;
   }
 
@@ -98,29 +100,28 @@ export class GridKeys {
       if (why) return this.host.say(why);
       this.#days = this.#steps = 0;
     }
-    const byDays =
-      this.host.view() === 'month' || (across && this.host.view() !== 'day');
-    if (byDays && mode === 'move') {
-      this.#days += this.host.view() === 'month' && !across ? 7 * step : step;
-    } else this.#steps += step;
+    this.#count(mode === 'move', step, across);
     const days = addDays(placed.start, this.#days, prefs.zone) - placed.start;
     carry.shiftTo(days + this.#steps * STEP, undefined, this.#steps === 0);
-    if (carry.target) this.#tell(placed, mode, carry.target);
+    if (!carry.target) return;
+    this.host.onshift(carry.target);
+    this.#tell(placed, mode, carry.target);
   }
 
-  /** A step across goes to another day, where the view shows several. */
+  /** A quarter of an hour up and down, a day across; of a month a week and a day. */
   #count(moves: boolean, step: number, across: boolean): void {
-    const view = this.host.view();
-    const byDays = view === 'month' || (across && view !== 'day');
-    if (!moves || !byDays) this.#steps += step;
-    else this.#days += view === 'month' && !across ? 7 * step : step;
+    const isMonth = this.host.view() === 'month';
+    if (!moves || !(across || isMonth)) this.#steps += step;
+    else this.#days += isMonth && !across ? 7 * step : step;
   }
 
   #tell(placed: Placed, mode: DragMode, target: Target): void {
+    const { agent } = placed.item;
     const edge = mode === 'move' ? target.start : target.end;
     const where = `${day(edge, prefs.zone)} ${time(edge, prefs.zone)}`;
+    const length = mode === 'move' ? '' : `, after ${duration(edge - target.start)}`;
     this.host.say(
-      `${placed.item.agent} ${mode === 'move' ? 'starts' : 'ends'} ${where}. ` +
+      `${agent} ${mode === 'move' ? 'starts' : 'ends'} ${where}${length}. ` +
         'Enter puts it there, Escape leaves it.',
     );
   }

@@ -1,6 +1,6 @@
 /** Where an instant stands on the drawn grid, and which instant is under the pointer. */
 
-import { DAY } from '../../core/time';
+import { DAY, HOUR } from '../../core/time';
 import type { Face, GridName } from './period';
 
 export interface Box {
@@ -48,6 +48,11 @@ export class Surface {
     return days[nearest(this.#columns(), x, y, view === 'month')] ?? null;
   }
 
+  /** The day in sight that an instant is on; far off, the instant itself. */
+  dayOf(at: number): number {
+    return this.sight().days.findLast((day) => day <= at) ?? at;
+  }
+
   /** Where [start, end) stands, of its first day; null when that is not in sight. */
   boxOf(start: number, end: number): Box | null {
     const { view, face, days, hours } = this.sight();
@@ -56,6 +61,7 @@ export class Surface {
     const day = days[index];
     if (!box || day === undefined) return null;
     if (view === 'month') {
+      if (start >= day + 26 * HOUR) return null; // after the last day
       return {
         left: box.left + 3,
         top: box.top + 28,
@@ -65,6 +71,7 @@ export class Surface {
     }
     const base = face.toWall(day);
     const share = (at: number) => (face.toWall(at) - base) / ((hours * DAY) / 24);
+    if (share(start) >= 1) return null;
     const top = box.top + share(start) * box.height;
     const bottom = box.top + Math.min(1, share(end)) * box.height;
     return {
