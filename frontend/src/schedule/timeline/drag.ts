@@ -2,6 +2,7 @@
 
 import { snapTo } from '../../core/time';
 import type { Placed } from './layout';
+import { isPassed } from './passed';
 
 export type DragMode = 'move' | 'resize';
 
@@ -70,6 +71,9 @@ export function refusal(placed: Placed, mode: DragMode = 'move'): string | null 
   }
   if (placed.state === 'planned') {
     return `This run of ${placed.item.agent} cannot be moved.`;
+  }
+  if (isPassed(placed.state)) {
+    return `${placed.item.agent} did not run then: ${placed.item.why ?? placed.state}.`;
   }
   return `This run of ${placed.item.agent} is over: choose “Run again” instead.`;
 }
