@@ -216,7 +216,11 @@ SLEEP = "import time; time.sleep(600)"
 def test_the_end_of_a_running_run_is_pulled_to_another_deadline(desk: Desk) -> None:
     desk.product.register("lasting", PYTHON, "-c", SLEEP, timeout="5m")
     desk.look_for("lasting")
-    (uid,) = desk.product.spawn("lasting")
+    at = stamp(now() + timedelta(seconds=4))
+    desk.product.post("schedules/", {"agent": "lasting", "run_at": at})
+    running = desk.bars("lasting", "running")
+    expect(running).to_be_visible(timeout=20_000)
+    uid = running.get_attribute("data-bar") or ""
     bar, mouse = desk.bar(uid), desk.page.mouse
     expect(bar).to_have_attribute("data-state", "running", timeout=15_000)
     expect(bar).to_have_class(re.compile(r"\bends\b"))

@@ -61,7 +61,8 @@ const LIVE: readonly string[] = [
 
 /** Why this one cannot be dragged; null when it can. */
 export function refusal(placed: Placed, mode: DragMode = 'move'): string | null {
-  if (mode === 'resize' && placed.item.end_movable) return null;
+  const { end_movable, occurrence } = placed.item;
+  if (mode === 'resize' && end_movable && occurrence) return null;
   if (placed.item.movable && placed.state === 'planned') return null;
   if (LIVE.includes(placed.state)) {
     return `${placed.item.agent} is ${placed.state}: stop it, or move its next run.`;
