@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.desk import (
-    PYTHON,
     Desk,
     log_in,
     now,
@@ -208,34 +206,3 @@ def test_a_single_run_is_moved_without_any_question(desk: Desk, stamps: Path) ->
     wait_for(
         lambda: utc(desk.product.get(f"schedules/{made['id']}/")["next_due_at"]) > at
     )
-
-
-SLEEP = "import time; time.sleep(600)"
-
-
-def test_the_end_of_a_running_run_is_pulled_to_another_deadline(desk: Desk) -> None:
-    desk.product.register("lasting", PYTHON, "-c", SLEEP, timeout="5m")
-    desk.look_for("lasting")
-    at = stamp(now() + timedelta(seconds=4))
-    desk.product.post("schedules/", {"agent": "lasting", "run_at": at})
-    running = desk.bars("lasting", "running")
-    expect(running).to_be_visible(timeout=20_000)
-    uid = running.get_attribute("data-bar") or ""
-    bar, mouse = desk.bar(uid), desk.page.mouse
-    expect(bar).to_have_attribute("data-state", "running", timeout=15_000)
-    expect(bar).to_have_class(re.compile(r"\bends\b"))
-    box = bar.bounding_box()
-    assert box is not None
-    mouse.move(box["x"] + box["width"] - 2, box["y"] + 10)
-    mouse.down()
-    mouse.move(box["x"] + box["width"] + 600 * desk.px_per_second(), box["y"] + 10)
-    expect(desk.page.locator("[data-verdict]")).to_contain_text("at most")
-    desk.drop()
-
-    expect(desk.toast("lasting may run")).to_be_visible()
-    run = desk.product.run(uid)
-    assert run["finish_by_at"] == run["time_limit_at"]
-    assert (
-        540 <= seconds_between(utc(run["started_at"]), utc(run["finish_by_at"])) <= 900
-    )
-    desk.product.post(f"runs/{uid}/stop/", status=202)
