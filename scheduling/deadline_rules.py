@@ -185,14 +185,19 @@ def _risk(which: Which, run: Watched, seen: Expected, now: datetime) -> str:
         return f"{seen.never}; {said}"
     at = seen.start_at if which == "start" else expected_end(run, seen, now)
     if at is not None:
-        how = "" if which == "start" else " (p90)"
-        late = f"expected {'start' if which == 'start' else 'end'} {words(at, now)}"
-        return f"{late}{how} passes {said}" if at > by else ""
+        return late_words(which, at, by, now) if at > by else ""
     since = datetime.fromisoformat(run.deadline["from"])
     if now < since + (by - since) * LATE_SHARE:
         return ""
     what = "when it starts" if which == "start" else "how long it takes"
     return f"nobody knows {what}, and most of its time is gone; {said}"
+
+
+def late_words(which: Which, at: datetime, by: datetime, now: datetime) -> str:
+    """What is expected at `at` comes too late."""
+    what, how = ("start", "") if which == "start" else ("end", " (p90)")
+    said = f"{which}_by {words(by, now)}"
+    return f"expected {what} {words(at, now)}{how} passes {said}"
 
 
 def expected_end(run: Watched, seen: Expected, now: datetime) -> datetime | None:

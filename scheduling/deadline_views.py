@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from scheduling import hot_reads, launch
-from scheduling.deadline_rules import BOTH, Which, missed_words, terms
+from scheduling.deadline_rules import BOTH, Which, late_words, missed_words, terms
 from scheduling.models import Run
 from scheduling.run_state import FINAL
 
@@ -57,16 +57,26 @@ def limit_at(row: Mapping[str, Any]) -> datetime | None:
 
 
 def planned(
-    due_at: datetime, *layers: Mapping[str, Any] | None
-) -> dict[str, datetime | None]:
-    """Of an instant that is still to come, from what agent and schedule state."""
+    due_at: datetime,
+    *layers: Mapping[str, Any] | None,
+    expected: datetime | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Of an instant that is still to come, from what agent and schedule state.
+
+    `expected`: when it will have ended, by its p90; None: nobody knows.
+    """
     said = terms(*layers)
-    return {
+    by = {
         f"{which}_by_at": None
         if (after_s := said.get(f"{which}_by_s")) is None
         else due_at + timedelta(seconds=after_s)
         for which in BOTH
     }
+    finish_by, risk = by["finish_by_at"], None
+    if expected is not None and finish_by is not None and expected > finish_by:
+        risk = late_words("finish", expected, finish_by, now)
+    return {**by, "at_risk": risk}
 
 
 def of_run(run: Run) -> dict[str, Any]:

@@ -30,6 +30,7 @@ OVERLAP = (
     *("cancel_other", "terminate_other", "allow_all"),
 )
 MISSED = ("skip", "latest", "all")
+DID_NOT_RUN = Q(state__in=("skipped", "missed"))
 
 
 def new_uid() -> str:
@@ -152,6 +153,7 @@ class Occurrence(models.Model):
                 name="occurrence_planned_of",
                 condition=Q(state="planned"),
             ),
+            models.Index("due_at", name="occurrence_passed", condition=DID_NOT_RUN),
         ]
 
     def __str__(self) -> str:

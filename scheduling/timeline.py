@@ -24,6 +24,7 @@ from scheduling import (
     hot_reads,
     planned,
     queries,
+    timeline_passed,
     timeline_runs,
     windows,
 )
@@ -31,6 +32,7 @@ from scheduling.models import Graph, Schedule
 from scheduling.planned import Outlook, Planned
 from scheduling.run_ends import STARTED
 from scheduling.run_state import FINAL, RunState
+from scheduling.timeline_passed import Passed
 from scheduling.timeline_runs import Column, RunItem, Window
 
 Group = Literal["agent", "node", "priority", "tag"]
@@ -74,6 +76,7 @@ class Timeline:
         self.kinds = dict(Schedule.objects.values_list("uid", "kind"))
         self.reasons = timeline_runs.waiting_reasons()
         self.expected = durations.expected(now)
+        self.known = durations.quantiles(now)
         self.graph_lengths: dict[str, float] = {}
 
     def answer(self) -> dict[str, Any]:
@@ -90,11 +93,15 @@ class Timeline:
                 items += self.planned_items(outlook)
             else:
                 bands.append(self.planned_band(outlook))
+        passed, more = timeline_passed.read(self.window)
+        passed_over = [self.passed_item(one) for one in passed]
+        used = {one["row"] for told in (items, bands, passed_over) for one in told}
         return {
-            "rows": self.rows({i["row"] for i in items} | {b["row"] for b in bands}),
+            "rows": self.rows(used),
             "items": items,
             "bands": bands,
-            "capped": bool(bands),
+            "passed_over": passed_over,
+            "capped": bool(bands) or more,
             "windows": windows.bands(asked.start, asked.end),
             "version": Event.objects.aggregate(last=Max("id"))["last"] or 0,
             "now": self.now,
@@ -125,6 +132,7 @@ class Timeline:
         agent = self.agents[run.agent_id]
         schedule, at, _ = run.occurrence_key.partition("@")
         over = run.state in FINAL
+        end = seen_end(run) if over else self.expected_end(run, agent)
         return {
             "id": run.uid,
             "run": run.uid,
@@ -134,7 +142,8 @@ class Timeline:
             "row": self.row_of(agent, run.node_id, run.priority),
             "agent": agent.agent_id,
             "start": run.start,
-            "end": seen_end(run) if over else self.expected_end(run, agent),
+            "end": end,
+            "end_p95": None if over else self.latest_end(run, agent),
             "state": run.state,
             "moved": bool(run.moved),
             "repeating": bool(at) and self.kinds.get(schedule) != "run_at",
@@ -159,6 +168,15 @@ class Timeline:
         if run.state == RunState.QUEUED:
             begin = max(begin, self.now)
         return max(begin + self.length(agent.pk), self.now)
+
+    def latest_end(self, run: RunItem, agent: Agent) -> datetime | None:
+        """When 95 of 100 runs like it have ended; None: nobody knows."""
+        if agent.kind == "persistent" or (took := self.known.get(agent.pk)) is None:
+            return None
+        begin = datetime.fromisoformat(run.start)
+        if run.state == RunState.QUEUED:
+            begin = max(begin, self.now)
+        return begin + timedelta(seconds=max(took.p95, LEAST_S))
 
     def length(self, agent: int, limit_s: float | None = None) -> timedelta:
         length_s = self.expected.get(agent, durations.UNKNOWN_S)
@@ -186,6 +204,7 @@ class Timeline:
         spec = version.get("deadlines")
         for one in outlook.instants:
             occurrence = f"{schedule.uid}@{one.key}"
+            latest, p90 = self.planned_latest(schedule, one)
             yield {
                 **same,
                 "id": occurrence,
@@ -193,9 +212,27 @@ class Timeline:
                 "row": self.row_of(agent, one.node_id, priority),
                 "start": one.due_at,
                 "end": one.due_at + self.planned_length(schedule, one),
+                "end_p95": latest,
                 "moved": one.moved,
-                **deadline_views.planned(one.due_at, spec, schedule.deadlines),
+                **deadline_views.planned(
+                    one.due_at, spec, schedule.deadlines, expected=p90, now=self.now
+                ),
             }
+
+    def planned_latest(
+        self, schedule: Schedule, one: Planned
+    ) -> tuple[datetime | None, datetime | None]:
+        """When 95, and when 90, of 100 runs like it would have ended."""
+        took = self.known.get(schedule.agent_id)
+        endless = self.agents[schedule.agent_id].kind == "persistent"
+        if took is None or endless or schedule.graph:
+            return None, None
+        limit_s = one.timeout_s or schedule.timeout_s
+        p95, p90 = (
+            one.due_at + timedelta(seconds=max(min(s, limit_s or s), LEAST_S))
+            for s in (took.p95, took.p90)
+        )
+        return p95, p90
 
     def planned_length(self, schedule: Schedule, one: Planned) -> timedelta:
         if schedule.graph:
@@ -209,6 +246,22 @@ class Timeline:
             took = graph_runs.longest_s(found.spec, self.now) if found else LEAST_S
             self.graph_lengths[name] = took
         return self.graph_lengths[name]
+
+    def passed_item(self, one: Passed) -> Item:
+        agent = self.agents[one.agent_id]
+        priority = agent.priority if one.priority is None else one.priority
+        return {
+            "id": one.id,
+            "schedule": one.schedule,
+            "row": self.row_of(agent, one.node_id, priority),
+            "agent": agent.agent_id,
+            "start": one.start,
+            "end": one.end,
+            "count": one.count,
+            "state": one.state,
+            "why": one.reason,
+            "priority": Priority(priority).word,
+        }
 
     # bands
 

@@ -24,6 +24,7 @@ ITEM_KEYS = {
     *("id", "run", "occurrence", "schedule", "row", "agent", "start", "end", "state"),
     *("moved", "repeating", "movable", "why", "priority", "progress", "end_movable"),
     *("start_by_at", "finish_by_at", "at_risk", "deadline_missed", "deadline_version"),
+    "end_p95",
 }
 
 
@@ -307,6 +308,7 @@ def test_the_timeline_over_http(viewer, agent) -> None:
         "capped",
         "version",
         "windows",
+        "passed_over",
         "now",
     }
 

@@ -5,7 +5,14 @@ import type { PresenceFrame } from './presence';
 export type { PresenceFrame, WireDrag } from './presence';
 
 import type { CrashLoop, Delivery, Phase } from './run_parts';
-import type { PlanFacts, TimelineWindow } from './timeline_parts';
+import type {
+  BehindResult,
+  DeadlineFacts,
+  Downstream,
+  PassedOver,
+  PlanFacts,
+  TimelineWindow,
+} from './timeline_parts';
 
 export type RunState =
   | 'queued'
@@ -20,7 +27,7 @@ export type RunState =
   | 'timed_out'
   | 'preempted'
   | 'lost';
-export type ItemState = RunState | 'planned';
+export type ItemState = RunState | 'planned' | 'skipped' | 'missed';
 export type AgentStatus = 'running' | 'sleeping' | 'crashed' | 'rebooting' | 'disabled';
 export type Kind = 'persistent' | 'ephemeral' | 'cascading';
 export type Environment = 'subprocess' | 'docker' | 'systemd' | 'sandbox';
@@ -152,9 +159,10 @@ export interface MoveRequest {
   readonly scope: Scope;
   readonly base_version?: number;
   readonly dry_run: boolean;
+  readonly downstream?: Downstream;
 }
 
-export interface MoveResult {
+export interface MoveResult extends BehindResult {
   readonly changed_count: number;
   readonly rule_before: string;
   readonly rule_after: string;
@@ -193,6 +201,7 @@ export interface TimelineItem extends PlanFacts {
   readonly why: string | null;
   readonly priority: Priority;
   readonly progress?: number | null; // 0 to 1, as its program says
+  readonly count?: number; // instants that a stretch of skipped ones stands for
 }
 
 export interface TimelineBand {
@@ -210,6 +219,7 @@ export interface Timeline {
   readonly items: readonly TimelineItem[];
   readonly bands: readonly TimelineBand[];
   readonly windows?: readonly TimelineWindow[];
+  readonly passed_over?: readonly PassedOver[];
   readonly capped: boolean;
   readonly version: number;
   readonly now: string;
@@ -348,7 +358,7 @@ export interface AuditEntry {
 }
 
 /** What the live feed says of one run: only what changed is certain to be there. */
-export interface RunDelta {
+export interface RunDelta extends DeadlineFacts {
   readonly uid: string;
   readonly agent: string;
   readonly state: RunState;

@@ -1,6 +1,6 @@
 /** The life of a run, as far as the page has to know it. */
 
-import type { RunState } from '../api/types';
+import type { ItemState, RunState } from '../api/types';
 
 /** How far along each state is; nothing follows a final one. */
 const STAGE: Readonly<Record<RunState, number>> = {
@@ -21,4 +21,6 @@ const FINAL = 5;
 
 export const stageOf = (state: RunState): number => STAGE[state];
 
-export const isFinal = (state: RunState): boolean => STAGE[state] === FINAL;
+/** Of instants too: one that was skipped or missed stays that. */
+export const isFinal = (state: Exclude<ItemState, 'planned'>): boolean =>
+  state === 'skipped' || state === 'missed' || STAGE[state] === FINAL;

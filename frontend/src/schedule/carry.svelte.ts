@@ -21,6 +21,7 @@ export interface Drop {
   readonly target: Target;
   readonly baseVersion: Promise<number | undefined>;
   readonly refusal: Promise<Refusal | null>;
+  readonly leads: () => boolean; // known once the refusal is
 }
 
 export class Carry {
@@ -85,10 +86,11 @@ export class Carry {
       this.cancel();
       return null;
     }
-    const refusal = this.verdict.lastWord();
+    const { verdict } = this;
+    const refusal = verdict.lastWord();
     this.verdict = new Verdict(); // the former still waits for its answer
     this.cancel();
-    return { placed, target, baseVersion, refusal };
+    return { placed, target, baseVersion, refusal, leads: () => verdict.leads };
   }
 
   cancel(): void {

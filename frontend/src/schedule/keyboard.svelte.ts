@@ -8,6 +8,7 @@ import type { Carry, Drop } from './carry.svelte';
 import type { TimelineStore } from './store.svelte';
 import { keyAct, type KeyAct } from './timeline/keys';
 import type { Placed } from './timeline/layout';
+import { isPassed } from './timeline/passed';
 import type { TimelineView } from './view.svelte';
 
 export interface KeyboardHost {
@@ -49,8 +50,10 @@ export class Keyboard {
     else if (act.kind === 'shift') this.#shift(placed, act.mode, act.steps);
     else if (act.kind === 'row') this.#otherRow(act.step);
     else if (act.kind === 'open') this.host.onopen(placed.id);
-    else if (act.kind === 'choose') this.host.onchoose(placed);
-    else if (act.kind === 'dialog') this.host.ondialog(placed);
+    else if (act.kind === 'choose') {
+      if (isPassed(placed.state)) this.host.onopen(placed.id);
+      else this.host.onchoose(placed);
+    } else if (act.kind === 'dialog') this.host.ondialog(placed);
     else if (act.kind === 'cancel') {
       carry.cancel();
       this.host.say(`${placed.item.agent} stays where it was.`);

@@ -2,6 +2,7 @@
 
 import * as api from '../api/endpoints';
 import { ApiError, sayError } from '../api/errors';
+import type { Downstream } from '../api/timeline_parts';
 import type { Scope } from '../api/types';
 import { clock as time, duration, plural, moment } from '../core/format';
 import { clock } from '../core/clock.svelte';
@@ -20,11 +21,14 @@ export async function carryOut(
   drop: Drop,
   scope: Scope,
   rowsAreNodes: boolean,
+  downstream: Downstream = 'keep',
 ): Promise<boolean> {
   const { placed, target } = drop;
   const putBack = store.showAt(placed.id, target.start, target.end, target.row);
   const base_version = await drop.baseVersion;
-  const body = { ...moveBody(placed, target, rowsAreNodes), scope, dry_run: false };
+  const along = downstream === 'shift' ? { downstream } : {};
+  const where = moveBody(placed, target, rowsAreNodes);
+  const body = { ...where, ...along, scope, dry_run: false };
   const occurrence = placed.item.occurrence ?? placed.item.run ?? '';
   const again = async () =>
     byToken((await api.occurrences.move(occurrence, body)).undo_token ?? '');
@@ -57,6 +61,7 @@ export function dropAt(placed: Placed, target: Target, rowsAreNodes: boolean): D
     target,
     baseVersion: verdict.baseVersion(),
     refusal: verdict.lastWord(),
+    leads: () => verdict.leads,
   };
 }
 

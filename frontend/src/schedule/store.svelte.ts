@@ -16,8 +16,10 @@ import type {
 import type { TimelineWindow } from '../api/timeline_parts';
 import { clock } from '../core/clock.svelte';
 import { DAY, iso } from '../core/time';
+import { fleet } from '../live/fleet.svelte';
 import { TimelineIndex, place, type Placed } from './timeline/layout';
-import { itemAfter } from './timeline/live';
+import { itemAfter, toldOf } from './timeline/live';
+import { passedItem } from './timeline/passed';
 
 const MAX_ITEMS = 10_000;
 const LONGEST_MS = 399 * DAY; // what the server answers in one go
@@ -104,7 +106,10 @@ export class TimelineStore {
     const answer = await (wanted.ask?.(signal) ?? api.timeline(query(wanted), signal));
     clock.learn(answer.now);
     this.snapshotAt = Date.parse(answer.now);
-    this.index.replace(answer.items);
+    this.index.replace([
+      ...answer.items,
+      ...(answer.passed_over ?? []).map(passedItem),
+    ]);
     this.rows = answer.rows;
     this.bands = byRow(answer.bands);
     this.windows = answer.windows ?? [];
@@ -142,7 +147,7 @@ export class TimelineStore {
     for (const delta of deltas) {
       for (const run of delta.runs ?? []) {
         if (!run.state) {
-          const row = this.#applyProgress(run);
+          const row = this.#applyNews(run);
           if (row) touched.add(row);
           continue; // news about it that leave its state alone
         }
@@ -172,11 +177,11 @@ export class TimelineStore {
     this.changes += 1;
   }
 
-  #applyProgress(delta: RunDelta): string | null {
+  #applyNews(delta: RunDelta): string | null {
     const known = this.index.get(delta.uid);
-    const progress = delta.progress ?? null;
-    if (!known || progress === null) return null;
-    const item = { ...known.item, progress };
+    const told = toldOf(delta);
+    if (!known || Object.keys(told).length === 0) return null;
+    const item = { ...known.item, ...told };
     this.index.amend({ ...known, item });
     return item.row;
   }
@@ -185,7 +190,8 @@ export class TimelineStore {
   #applyRun(delta: RunDelta, group: Group): readonly string[] {
     const planned = delta.occurrence ? this.index.get(delta.occurrence) : undefined;
     const known = this.index.get(delta.uid);
-    const item = itemAfter(delta, known ?? planned, group, clock.exact());
+    const endless = fleet.agents.get(delta.agent)?.kind === 'persistent';
+    const item = itemAfter(delta, known ?? planned, group, clock.exact(), endless);
     if (!item || !this.#isInRange(item)) return [];
     const touched: string[] = [];
     if (planned) {

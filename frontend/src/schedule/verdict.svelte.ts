@@ -2,6 +2,7 @@
 
 import * as api from '../api/endpoints';
 import { ApiError, isAbort } from '../api/errors';
+import type { Behind, BehindResult } from '../api/timeline_parts';
 import type { MoveResult, Suggestion } from '../api/types';
 import { iso } from '../core/time';
 import { debounce } from '../core/timing';
@@ -23,6 +24,8 @@ export class Verdict {
   tone = $state<Tone>('asking');
   text = $state('');
   suggestion = $state.raw<Suggestion | null>(null);
+  /** Others depend on it and have times of their own: whether they go along is asked. */
+  leads = false;
 
   #placed: Placed | null = null;
   #target: Target | null = null;
@@ -55,6 +58,7 @@ export class Verdict {
     this.tone = 'asking';
     this.text = '';
     this.suggestion = null;
+    this.leads = false;
     this.#soon();
   }
 
@@ -107,8 +111,13 @@ export class Verdict {
     this.tone = !fits ? 'bad' : trouble || said.conflicts.length > 0 ? 'warn' : 'good';
     this.text = trouble;
     this.suggestion = said.suggestions[0] ?? null;
+    this.leads = ownTimes(said).length > 0;
   }
 }
+
+/** Those behind it that could be moved along. */
+export const ownTimes = ({ downstream = [] }: BehindResult): readonly Behind[] =>
+  downstream.filter((it) => it.occurrence !== null);
 
 /** Start, end when it was changed, and node when the rows are nodes. */
 export function moveBody(

@@ -2,6 +2,7 @@
 
 import { snapTo } from '../../core/time';
 import type { Placed } from './layout';
+import { isPassed } from './passed';
 
 export type DragMode = 'move' | 'resize';
 
@@ -60,7 +61,8 @@ const LIVE: readonly string[] = [
 
 /** Why this one cannot be dragged; null when it can. */
 export function refusal(placed: Placed, mode: DragMode = 'move'): string | null {
-  if (mode === 'resize' && placed.item.end_movable) return null;
+  const { end_movable, occurrence } = placed.item;
+  if (mode === 'resize' && end_movable && occurrence) return null;
   if (placed.item.movable && placed.state === 'planned') return null;
   if (LIVE.includes(placed.state)) {
     return `${placed.item.agent} is ${placed.state}: stop it, or move its next run.`;
@@ -70,6 +72,9 @@ export function refusal(placed: Placed, mode: DragMode = 'move'): string | null 
   }
   if (placed.state === 'planned') {
     return `This run of ${placed.item.agent} cannot be moved.`;
+  }
+  if (isPassed(placed.state)) {
+    return `${placed.item.agent} did not run then: ${placed.item.why ?? placed.state}.`;
   }
   return `This run of ${placed.item.agent} is over: choose “Run again” instead.`;
 }

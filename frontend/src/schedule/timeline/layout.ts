@@ -4,6 +4,7 @@
  */
 
 import type { ItemState, TimelineItem } from '../../api/types';
+import { isPassed } from './passed';
 import { lowerBound } from './window';
 
 export interface Placed {
@@ -153,10 +154,11 @@ export class TimelineIndex {
     const ends: number[] = [];
     row.longestMs = 0;
     row.list.forEach((placed, index) => {
+      row.longestMs = Math.max(row.longestMs, placed.end - placed.start);
+      if (isPassed(placed.state)) return; // a mark takes no room
       let lane = ends.findIndex((end) => end <= placed.start);
       if (lane < 0) lane = Math.min(ends.length, MAX_LANES - 1);
       ends[lane] = Math.max(ends[lane] ?? 0, placed.end);
-      row.longestMs = Math.max(row.longestMs, placed.end - placed.start);
       if (placed.lane === lane) return;
       const moved = { ...placed, lane };
       row.list[index] = moved;

@@ -48,7 +48,43 @@ function inherited(known: Placed | undefined): Pick<TimelineItem, Kept> {
     priority: known?.item.priority ?? 'medium',
   };
 }
+
+/** Its deadlines go with it until something else is told. */
+function deadlinesOf(known: Placed | undefined): Partial<TimelineItem> {
+  if (!known) return {};
+  const { start_by_at, finish_by_at, at_risk, deadline_missed } = known.item;
+  const kept = { start_by_at, finish_by_at, at_risk, deadline_missed };
+  return Object.fromEntries(
+    Object.entries(kept).filter(([, value]) => value !== undefined),
+  );
+}
 type Kept = 'occurrence' | 'schedule' | 'moved' | 'repeating' | 'priority';
+
+/** News that leave the state of a run alone, as far as a delta tells any. */
+export function toldOf(delta: RunDelta): Partial<TimelineItem> {
+  const { progress, start_by_at, finish_by_at, at_risk, deadline_missed } = delta;
+  return {
+    ...(progress === undefined || progress === null ? {} : { progress }),
+    ...(start_by_at === undefined ? {} : { start_by_at }),
+    ...(finish_by_at === undefined ? {} : { finish_by_at }),
+    ...(at_risk === undefined ? {} : { at_risk }),
+    ...(deadline_missed === undefined ? {} : { deadline_missed }),
+  };
+}
+
+/** Its end edge can be dragged while it runs. */
+const STARTED: readonly string[] = ['running', 'suspended'];
+
+/** The latest likely end keeps its distance from the start, which may be later now. */
+function latestOf(
+  delta: RunDelta,
+  known: Placed | undefined,
+  start: number,
+): string | null {
+  const latest = known?.item.end_p95;
+  if (!known || !latest || isFinal(delta.state)) return null;
+  return iso(start + (Date.parse(latest) - known.start));
+}
 
 /**
  * The item as it stands after the change. `known` is the run itself or, when it has just
@@ -59,6 +95,7 @@ export function itemAfter(
   known: Placed | undefined,
   group: Group,
   now: number,
+  endless = false,
 ): TimelineItem | null {
   const placedOn = group === 'node' ? delta.node : null;
   const row = placedOn ?? known?.item.row ?? rowOf(delta, group);
@@ -79,6 +116,10 @@ export function itemAfter(
     movable: false,
     why: delta.reason ?? null,
     priority: delta.priority ?? kept.priority,
-    progress: delta.progress ?? known?.item.progress ?? null,
+    progress: known?.item.progress ?? null,
+    end_p95: latestOf(delta, known, start),
+    end_movable: !endless && STARTED.includes(delta.state),
+    ...deadlinesOf(known),
+    ...toldOf(delta),
   };
 }

@@ -1,6 +1,7 @@
 /** Which runs a selection means. Geometry and rules only; no DOM, no fetch. */
 
 import type { TimelineIndex } from './layout';
+import { isPassed } from './passed';
 import { LANE_PX, LEAST_BAR_PX, type Placed } from './layout';
 import { rowsInSight } from './window';
 
@@ -30,7 +31,7 @@ export function inBox(
       const top = (tops[at] ?? 0) + 3 + placed.lane * LANE_PX;
       const touches = top < box.bottomPx && top + LANE_PX - 2 > box.topPx;
       const reaches = Math.max(placed.end, placed.start + leastMs) > box.from;
-      if (touches && reaches) found.push(placed.id);
+      if (touches && reaches && !isPassed(placed.state)) found.push(placed.id);
     }
   }
   return found;
@@ -48,7 +49,7 @@ export function between(
   const to = Math.max(a.start, b.start);
   return index
     .visible(a.item.row, from, to + 1)
-    .filter((placed) => placed.start >= from && placed.start <= to)
+    .filter((it) => it.start >= from && it.start <= to && !isPassed(it.state))
     .map((placed) => placed.id);
 }
 
