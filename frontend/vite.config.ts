@@ -21,6 +21,10 @@ export default defineConfig({
       output: {
         entryFileNames: 'assets/[name].js',
         chunkFileNames: 'assets/[name]-[hash].js',
+        // Icons of several pages come together: alone each weighs mostly its wrapping.
+        codeSplitting: {
+          groups: [{ name: 'icons', test: /@lucide/, minShareCount: 3 }],
+        },
         assetFileNames: (asset) =>
           asset.names.includes('app.css')
             ? 'assets/app.css'

@@ -59,3 +59,14 @@ export interface PlanFacts extends DeadlineFacts {
   readonly end_p95?: string | null; // 95 of 100 like it have ended by then
   readonly end_movable?: boolean; // it runs, and its end edge can be dragged
 }
+
+/** Many runs too close together to be drawn one by one. */
+export interface TimelineBand {
+  readonly row: string;
+  readonly from: string;
+  readonly to: string;
+  readonly count: number;
+  readonly failed: number;
+  readonly label: string;
+  readonly schedule?: string; // what is planned of one schedule
+}

@@ -11,8 +11,11 @@ import type {
   Downstream,
   PassedOver,
   PlanFacts,
+  TimelineBand,
   TimelineWindow,
 } from './timeline_parts';
+
+export type { TimelineBand };
 
 export type RunState =
   | 'queued'
@@ -202,16 +205,6 @@ export interface TimelineItem extends PlanFacts {
   readonly priority: Priority;
   readonly progress?: number | null; // 0 to 1, as its program says
   readonly count?: number; // instants that a stretch of skipped ones stands for
-}
-
-export interface TimelineBand {
-  readonly row: string;
-  readonly from: string;
-  readonly to: string;
-  readonly count: number;
-  readonly failed: number;
-  readonly label: string;
-  readonly schedule?: string; // what is planned of one schedule
 }
 
 export interface Timeline {

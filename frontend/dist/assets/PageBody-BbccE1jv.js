@@ -1,0 +1,1 @@
+import{J as e,Mt as t,X as n,ft as r,ht as i,jt as a,z as o}from"./icons-2MF0BGSZ.js";var s=n(`<div class="body svelte-w5jfev"><div class="scroll svelte-w5jfev" tabindex="0" role="region" aria-label="Content"><!></div> <!></div>`);function c(n,c){var l=s(),u=r(l),d=r(u);o(d,()=>c.children),a(u);var f=i(u,2);o(f,()=>c.drawer??t),a(l),e(n,l)}export{c as t};

@@ -1,0 +1,1 @@
+import{s as e}from"./client-OGbKREXx.js";import{W as t}from"./app.js";async function n(n,r){try{return await n(),r&&t.good(r),!0}catch(n){return t.bad(e(n)),!1}}export{n as t};

@@ -1,1 +1,0 @@
-import{b as e}from"./endpoints-DuGyBh82.js";import{J as t}from"./app.js";async function n(n,r){try{return await n(),r&&t.good(r),!0}catch(n){return t.bad(e(n)),!1}}export{n as t};

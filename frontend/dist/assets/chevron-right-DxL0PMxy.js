@@ -1,0 +1,1 @@
+import{b as e,h as t,y as n}from"./icons-2MF0BGSZ.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`chevron-right`,size:24,node:[[`path`,{d:`m9 18 6-6-6-6`}]]};t(i,e(()=>o,{get icon(){return s}}))}export{i as t};

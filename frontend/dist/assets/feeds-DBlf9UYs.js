@@ -1,0 +1,1 @@
+import{n as e,r as t}from"./client-OGbKREXx.js";var n={list:()=>t(`feeds/`),create:t=>e(`POST`,`feeds/`,{body:t}),revoke:t=>e(`DELETE`,`feeds/${t}/`)},r={of:e=>t(`views/`,{path:e}),save:t=>e(`POST`,`views/`,{body:t}),change:(t,n)=>e(`PATCH`,`views/${t}/`,{body:n}),drop:t=>e(`DELETE`,`views/${t}/`)};export{r as n,n as t};

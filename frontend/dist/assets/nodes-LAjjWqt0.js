@@ -1,0 +1,1 @@
+import{n as e}from"./client-OGbKREXx.js";var t=encodeURIComponent,n=(n,r)=>e(`GET`,`nodes/${t(n)}/history/`,{query:{range:r}}),r=()=>e(`GET`,`plan/`),i=t=>e(`POST`,`queue/reorder/`,{body:t}),a=(t,n)=>e(`POST`,`queue/bulk/`,{body:{runs:t,action:n}}),o=t=>e(`PATCH`,`config/`,{body:{scheduler_mode:t}});export{o as a,i,n,r,a as t};

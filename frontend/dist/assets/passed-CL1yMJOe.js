@@ -1,0 +1,1 @@
+import{S as e}from"./app.js";var t=e=>e===`skipped`||e===`missed`;function n({count:e,...t}){return{...t,run:null,occurrence:e===1?t.id:null,moved:!1,repeating:!0,movable:!1,count:e}}function r({state:t,count:n=1}){return n===1?t:`${e(n,`instant`)} ${t}`}export{n,r,t};

@@ -1,0 +1,1 @@
+var e={queued:0,admitted:1,starting:2,running:3,suspended:3,stopping:4,succeeded:5,failed:5,cancelled:5,timed_out:5,preempted:5,lost:5},t=5,n=t=>e[t],r=n=>n===`skipped`||n===`missed`||e[n]===t;export{n,r as t};
