@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.executors.docker_daemon import Daemon
-from tests.live.four_environments import IN_DOCKER
+from tests.live.four_environments import IN_DOCKER, let_go
 from tests.live.harness import Product
 from tests.waiting import wait_for
 
@@ -84,24 +84,19 @@ def test_containers_outlive_a_restart_of_the_engine_and_end_with_their_true_code
     for uid in uids:
         wait_for(lambda uid=uid: fleet.output(uid) == "up\n", timeout_s=60)
     dockerd.end(signal.SIGKILL)
-    let_go(fleet, uids[:3], 7)
+    for uid in uids[:3]:
+        let_go(fleet, uid, 7)
     for uid in uids[:3]:
         out = fleet.var / "runs" / uid[:2] / uid / "out"
         wait_for(lambda out=out: "done" in out.read_text(), timeout_s=30)
     dockerd.start()
-    let_go(fleet, uids[3:], 8)
+    for uid in uids[3:]:
+        let_go(fleet, uid, 8)
     ended = {uid: fleet.wait_for_end(uid, timeout_s=90) for uid in uids}
     codes = [ended[uid]["exit_code"] for uid in uids]
     assert codes == [7, 7, 7, 8, 8, 8], json.dumps(ended, indent=1)
     assert {run["attempt"] for run in ended.values()} == {1}
     assert {fleet.output(uid) for uid in uids} == {"up\ndone\n"}
-
-
-def let_go(fleet: Product, uids: list[str], code: int) -> None:
-    for uid in uids:
-        work = fleet.var / "runs" / uid[:2] / uid / "work"
-        (work / "going").write_text(str(code))
-        (work / "going").rename(work / "go")
 
 
 def said_by_doctor(fleet: Product, engine: Daemon) -> str:

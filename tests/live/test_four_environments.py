@@ -12,11 +12,13 @@ from tests.live.four_environments import (
     ENVIRONMENTS,
     IN_DOCKER,
     in_each,
+    let_go,
 )
 from tests.live.harness import Product
 from tests.waiting import wait_for
 
 SAYS = 'echo "hello from $KOS_AGENT_ID"; echo trouble >&2; exit 3'
+WAITS = "echo up; while [ ! -e go ]; do sleep 0.1; done"
 RESULT = """printf '{"answer": 42}' >"$KOS_RESULT" """
 
 
@@ -162,36 +164,36 @@ def test_a_missing_program_is_named_everywhere(fleet: Product) -> None:
 
 
 def test_twenty_runs_outlive_the_node_and_those_that_end_meanwhile_are_true(
-    fleet: Product, tmp_path: Path
+    fleet: Product,
 ) -> None:
     """`up` and node are killed; three runs end while nobody is there to see it."""
-    slow = in_each(fleet, "slow", "echo up; sleep 20; echo done; exit 5")
-    quick = in_each(fleet, "quick", "echo up; sleep 4; echo done; exit 6")
-    del quick["subprocess"]
-    slow_runs = [uid for agent in slow.values() for uid in fleet.spawn(agent, 4)]
-    extra = fleet.spawn(slow["subprocess"], 1)
-    quick_runs = [fleet.spawn(agent)[0] for agent in quick.values()]
-    everyone = [*slow_runs, *extra, *quick_runs]
-    assert len(everyone) == 20
+    agents = in_each(fleet, "outlives", f"{WAITS}; echo done; exit $(cat go)")
+    runs = {env: fleet.spawn(agent, 5) for env, agent in agents.items()}
+    everyone = [uid for uids in runs.values() for uid in uids]
+    quick = [runs[env][0] for env in ("sandbox", "docker", "systemd")]
+    assert (len(everyone), len(quick)) == (20, 3)
     for uid in everyone:
-        wait_for(lambda uid=uid: fleet.run(uid)["state"] == "running", timeout_s=60)
+        wait_for(lambda uid=uid: fleet.output(uid) == "up\n", timeout_s=90)
     process = fleet.process
     assert process is not None
     node, web = fleet.pid("node"), fleet.pid("web")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     os.kill(node, signal.SIGKILL)
-    folders = [fleet.var / "runs" / uid[:2] / uid for uid in quick_runs]
-    wait_for(lambda: all(said_done(folder) for folder in folders), timeout_s=30)
+    for uid in quick:
+        let_go(fleet, uid, 6)
+    wait_for(lambda: all(said_done(fleet, uid) for uid in quick), timeout_s=30)
     fleet.start()
-    wait_for(lambda: fleet.pid("web") != web, timeout_s=40)  # the old one is ended
-    wait_for(fleet.is_serving, timeout_s=40)
+    wait_for(lambda: fleet.pid("web") != web, timeout_s=60)  # the old one is ended
+    wait_for(fleet.is_serving, timeout_s=60)
+    for uid in set(everyone) - set(quick):
+        let_go(fleet, uid, 5)
     for uid in everyone:
-        run = fleet.wait_for_end(uid, timeout_s=60)
-        code = 6 if uid in quick_runs else 5
+        run = fleet.wait_for_end(uid, timeout_s=90)
+        code = 6 if uid in quick else 5
         assert (run["state"], run["exit_code"], run["attempt"]) == ("failed", code, 1)
         assert fleet.output(uid) == "up\ndone\n"
 
 
-def said_done(folder: Path) -> bool:
-    return "done" in (folder / "out").read_text()
+def said_done(fleet: Product, uid: str) -> bool:
+    return "done" in (fleet.var / "runs" / uid[:2] / uid / "out").read_text()
