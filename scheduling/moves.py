@@ -127,7 +127,7 @@ def check_time(wish: Wish, now: datetime) -> None:
 
 
 def check_windows(target: Target, wish: Wish) -> None:
-    """Raises Refused where it would be skipped: a dry run says so, a move is not made."""
+    """Raises Refused where it would be skipped; a dry run only says so."""
     feasibility.refuse_windows(target.schedule.agent, wish.start, wish.node)
 
 

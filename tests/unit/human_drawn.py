@@ -36,8 +36,10 @@ clocks = st.integers(0, 1439).map(lambda m: Clock(m * 60)) | st.integers(
 suns = st.builds(
     Solar,
     st.sampled_from(
-        ["sunrise", "sunset", "dawn", "dusk", "noon"]
-        + ["morning_golden_hour", "evening_golden_hour"]
+        [
+            *("sunrise", "sunset", "dawn", "dusk", "noon"),
+            *("morning_golden_hour", "evening_golden_hour"),
+        ]
     ),
     st.integers(-720, 720).map(lambda m: m * 60),
 )
