@@ -14,7 +14,8 @@ from scheduling.models import Gap, Occurrence, Run, Schedule
 from scheduling.run_state import RunState as S
 from scheduling.triggers.base import key_of
 from tests.conftest import NOON
-from tests.db.test_timeline import look, node, past_runs, plan
+from tests.db.test_timeline import look
+from tests.db.timeline_fixtures import past_runs, plan
 
 __all__ = ["node"]
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,10 @@ from astral import Observer, SunDirection, sun
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday, 13:00 in Berlin
 BERLIN = ZoneInfo("Europe/Berlin")
 OBSERVER = Observer(52.52, 13.405)
-GOLDEN = {"gold_rising": SunDirection.RISING, "gold_setting": SunDirection.SETTING}
+GOLDEN = {
+    "gold_rising": (-4, SunDirection.RISING),
+    "gold_setting": (6, SunDirection.SETTING),
+}
 ONE = timedelta(days=1)
 HOLIDAYS = frozenset(
     (date(2026, 11, 26), date(2026, 12, 25), date(2026, 12, 31), date(2027, 1, 1))
@@ -63,7 +66,8 @@ def moments(d: date, times: str | Callable[[int], bool]) -> Iterator[datetime]:
             continue
         event, sign, minutes = text.replace("-", " - ").replace("+", " + ").split()
         if event in GOLDEN:
-            seen, _ = sun.golden_hour(OBSERVER, d, GOLDEN[event], tzinfo=UTC)
+            height, way = GOLDEN[event]  # of the sun itself, not of what air bends
+            seen = sun.time_at_elevation(OBSERVER, height, d, way, UTC, False)
         else:
             seen = getattr(sun, event)(OBSERVER, d, tzinfo=UTC)
         seen = seen.replace(microsecond=0)

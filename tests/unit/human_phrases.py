@@ -1005,9 +1005,9 @@ PHRASES = (
         lambda d: True,
         "gold_setting+0",
         (
-            "Mon 23 Nov 2026 15:06:11",
-            "Tue 24 Nov 2026 15:04:47",
-            "Wed 25 Nov 2026 15:03:26",
+            "Mon 23 Nov 2026 15:04:53",
+            "Tue 24 Nov 2026 15:03:28",
+            "Wed 25 Nov 2026 15:02:07",
         ),
     ),
     Row(
@@ -1016,9 +1016,9 @@ PHRASES = (
         lambda d: d.weekday() > 4,
         "gold_setting-30",
         (
-            "Sat 28 Nov 2026 14:29:41",
-            "Sun 29 Nov 2026 14:28:33",
-            "Sat 05 Dec 2026 14:23:00",
+            "Sat 28 Nov 2026 14:28:20",
+            "Sun 29 Nov 2026 14:27:11",
+            "Sat 05 Dec 2026 14:21:35",
         ),
     ),
     Row(
@@ -1027,9 +1027,9 @@ PHRASES = (
         lambda d: d.weekday() == 0,
         "gold_rising+30",
         (
-            "Mon 30 Nov 2026 07:57:12",
-            "Mon 07 Dec 2026 08:06:11",
-            "Mon 14 Dec 2026 08:13:18",
+            "Mon 30 Nov 2026 07:57:50",
+            "Mon 07 Dec 2026 08:06:49",
+            "Mon 14 Dec 2026 08:13:58",
         ),
     ),
     Row(
@@ -1038,9 +1038,9 @@ PHRASES = (
         lambda d: d.weekday() == 0,
         "gold_rising+0",
         (
-            "Mon 30 Nov 2026 07:27:12",
-            "Mon 07 Dec 2026 07:36:11",
-            "Mon 14 Dec 2026 07:43:18",
+            "Mon 30 Nov 2026 07:27:50",
+            "Mon 07 Dec 2026 07:36:49",
+            "Mon 14 Dec 2026 07:43:58",
         ),
     ),
 )
