@@ -58,6 +58,8 @@ export function differences(before: Data, after: Data): Change[] {
     .map((key) => ({ key, before: before[key], after: after[key] }));
 }
 
+const keyOf = (data: Data): string => String(data['key'] ?? 'value');
+
 /** What an entry says became of what: its "before" and "after", and pairs such as
  *  "rule_before" and "rule_after". */
 export function changesOf(data: Data = {}, kind = ''): Change[] {
@@ -66,9 +68,8 @@ export function changesOf(data: Data = {}, kind = ''): Change[] {
     const { before, after } = data;
     const [, state] = /^run\.(\w+)$/.exec(kind) ?? [];
     if (isObject(before) && isObject(after)) found.push(...differences(before, after));
-    else if (state && !('after' in data))
-      found.push({ key: 'state', before, after: state });
-    else found.push({ key: String(data['key'] ?? 'value'), before, after });
+    else if (state) found.push({ key: 'state', before, after: after ?? state });
+    else found.push({ key: keyOf(data), before, after });
   }
   for (const name of Object.keys(data)) {
     const stem = /^(.+)_before$/.exec(name)?.[1];
