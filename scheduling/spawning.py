@@ -40,7 +40,7 @@ def spawn(body: Mapping[str, Any], *, actor: str, now: datetime) -> list[Run]:
     if type(count) is not int or not 1 <= count <= MOST_AT_ONCE:
         faults["count"] = [f"expected a whole number from 1 to {MOST_AT_ONCE}"]
     gang = body.get("gang")
-    if gang is not None and not isinstance(gang, bool):
+    if "gang" in body and not isinstance(gang, bool):
         faults["gang"] = ["expected true or false"]
     params = body.get("params", {})
     if not isinstance(params, dict):

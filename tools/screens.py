@@ -64,7 +64,7 @@ def fill(product: Product) -> Sights:
     )
     product.spawn("embedder", 2)
     product.spawn("summarizer", 3)
-    for agent in ("report_daily", "log_archiver", "schema_migration"):
+    for agent in ("report_daily", "log_archiver", "schema_migration", "flaky_importer"):
         product.spawn(agent)
 
     def failed() -> str | None:
@@ -72,7 +72,7 @@ def fill(product: Product) -> Sights:
         return str(runs[0]["uid"]) if runs else None
 
     def many() -> bool:
-        return bool(len(product.get("runs/?limit=20")["items"]) == 20)
+        return bool(len(product.get("runs/?limit=12")["items"]) == 12)
 
     wait_for(many, timeout_s=FILL_S, every_s=2)
     uid = wait_for(failed, timeout_s=FILL_S, every_s=2)

@@ -32,12 +32,18 @@ def faults_at(
     page: Page, product: Product, path: str, *, shows: str = "h1"
 ) -> list[str]:
     """Open a page, wait until all of it is there, and list what axe finds serious."""
-    if not AXE.exists():
-        pytest.skip("needs axe-core: npm --prefix frontend ci")
     page.goto(f"{product.url}/{path}")
     page.locator(shows).first.wait_for()
     page.wait_for_load_state("networkidle")
+    return [f"{path}: {fault}" for fault in faults_here(page)]
+
+
+def faults_here(page: Page) -> list[str]:
+    """What axe finds serious in what the page shows now."""
+    if not AXE.exists():
+        pytest.skip("needs axe-core: npm --prefix frontend ci")
     too_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-    assert not too_wide, f"{path} is wider than the window"
+    assert not too_wide, f"{page.url} is wider than the window"
     page.evaluate(AXE.read_text())
-    return [f"{path}: {fault}" for fault in page.evaluate(FAULTS)]
+    found: list[str] = page.evaluate(FAULTS)
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.axe import faults_here
 from tests.e2e.desk import Desk, seconds_between, stamp, utc
 from tests.e2e.test_calendar_views import (
     DAY,
@@ -24,7 +25,6 @@ from tests.e2e.test_calendar_views import (
     tomorrow,
     views,
 )
-from tests.e2e.test_shell import AXE
 from tests.live.harness import Product
 
 __all__ = ["hand", "views"]
@@ -204,11 +204,7 @@ def test_on_a_phone_saved_views_fit_and_have_no_serious_fault(
     show(Desk(hand, product), "week")
     dialog = dialog_of(hand)
     expect(dialog.get_by_role("link", name="Nights")).to_be_visible()
-    assert not hand.evaluate("document.documentElement.scrollWidth > innerWidth")
-    if AXE.exists():
-        hand.evaluate(Path(AXE).read_text())
-        found = hand.evaluate("axe.run()")["violations"]
-        assert [f["id"] for f in found if f["impact"] in ("serious", "critical")] == []
+    assert faults_here(hand) == []
     dialog.get_by_role("link", name="Nights").tap()
     expect(hand.locator('[data-view="list"]')).to_be_visible(timeout=LOAD_MS)
 
