@@ -17,7 +17,6 @@ from tests.conftest import NOON
 from tests.db.test_timeline import look
 from tests.db.timeline_fixtures import past_runs, plan
 
-__all__ = ["node"]
 pytestmark = pytest.mark.django_db
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 

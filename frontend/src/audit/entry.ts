@@ -58,35 +58,20 @@ export function differences(before: Data, after: Data): Change[] {
     .map((key) => ({ key, before: before[key], after: after[key] }));
 }
 
-<<<<<<< HEAD
 function changedIn(data: Data, kind: string): Change[] {
   if (!('before' in data) && !('after' in data)) return [];
   const { before, after } = data;
   if (isObject(before) && isObject(after)) return differences(before, after);
   const [, state] = /^run\.(\w+)$/.exec(kind) ?? [];
-  return state && !('after' in data)
-    ? [{ key: 'state', before, after: state }]
+  return state
+    ? [{ key: 'state', before, after: after ?? state }]
     : [{ key: String(data['key'] ?? 'value'), before, after }];
 }
-=======
-const keyOf = (data: Data): string => String(data['key'] ?? 'value');
->>>>>>> looks
 
 /** What an entry says became of what: its "before" and "after", and pairs such as
  *  "rule_before" and "rule_after". */
 export function changesOf(data: Data = {}, kind = ''): Change[] {
-<<<<<<< HEAD
   const found = changedIn(data, kind);
-=======
-  const found: Change[] = [];
-  if ('before' in data || 'after' in data) {
-    const { before, after } = data;
-    const [, state] = /^run\.(\w+)$/.exec(kind) ?? [];
-    if (isObject(before) && isObject(after)) found.push(...differences(before, after));
-    else if (state) found.push({ key: 'state', before, after: after ?? state });
-    else found.push({ key: keyOf(data), before, after });
-  }
->>>>>>> looks
   for (const name of Object.keys(data)) {
     const stem = /^(.+)_before$/.exec(name)?.[1];
     if (!stem || !(`${stem}_after` in data)) continue;
