@@ -2,7 +2,7 @@
 
 import type { Priority, QueueEntry } from '../api/types';
 
-export const LANES: readonly Priority[] = [
+const LANES: readonly Priority[] = [
   'critical',
   'high',
   'medium',
