@@ -139,10 +139,6 @@ class Child:
     failures: int = field(default=0, init=False)
     trouble: str = field(default="", init=False)  # why it is not running
 
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.returncode is None
-
     def start(self, now_s: float) -> None:
         """Afterwards it runs, or `trouble` says why not and the next start is set."""
         self.process, self.started_s, self.restart_s = None, now_s, None

@@ -15,8 +15,6 @@ from zoneinfo import ZoneInfo
 from scheduling.conditions.rules import Reference
 from scheduling.sensor_values import Value
 
-CLOCK = frozenset({"hour", "minute", "weekday", "day", "month"})
-
 
 @dataclass(slots=True)
 class Held:

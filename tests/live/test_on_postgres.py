@@ -23,10 +23,11 @@ SERVICES += ("graphs", "limits", "backfills")
 SERVICES += ("placement", "backfill", "what_if")
 SERVICES += ("triggered", "run_events", "hooks_in", "file_events", "windows")
 NEWER = ("deadlines", "bulk", "graph_schedules", "gang_schedules", "day_grid")
-NEWER += ("node_history", "triggers", "run_lists", "agent_graph", "capacity")
-NEWER += ("series_moves", "overview_api", "why", "why_not")
+NEWER += ("node_history", "triggers", "run_lists", "agent_graph")
+PARTED = ("capacity", "series_moves", "overview_api", "why", "why_not")
 HALF = len(SERVICES) // 2
 PARTS = {"first": SERVICES[:HALF], "second": SERVICES[HALF:], "newer": NEWER}
+PARTS["parted"] = PARTED
 
 
 class Server:

@@ -1,6 +1,6 @@
 /** Keyboard shortcuts of the whole application: single keys and pairs such as "g s". */
 
-export const PAIR_MS = 1200;
+const PAIR_MS = 1200;
 
 export interface Shortcuts {
   readonly [keys: string]: () => void;

@@ -1,7 +1,7 @@
 /** Loose matching for the command palette: letters in order, beginnings of words first. */
 
 /** Higher is better; null when `text` does not hold the letters of `query` in order. */
-export function score(query: string, text: string): number | null {
+function score(query: string, text: string): number | null {
   const wanted = query.toLowerCase().replaceAll(' ', '');
   const lower = text.toLowerCase();
   let total = 0;

@@ -39,7 +39,7 @@ const toneOf = (on: AgentEdge['on']): DrawnEdge['tone'] =>
   on === 'success' ? 'good' : on === 'failure' ? 'bad' : 'plain';
 
 /** Last and next run, in a few words. */
-export function timesOf(node: AgentNode, now: number): string {
+function timesOf(node: AgentNode, now: number): string {
   const last = node.last_run?.ended_at ?? node.last_run?.started_at;
   const next = node.next_due_at;
   return [

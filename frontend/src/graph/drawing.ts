@@ -162,7 +162,7 @@ export interface Size {
   readonly width: number;
   readonly height: number;
 }
-export const LEAST = 0.15;
+const LEAST = 0.15;
 export const MOST = 2;
 
 export function zoomed(view: View, factor: number, at: Spot): View {

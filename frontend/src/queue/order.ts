@@ -3,7 +3,7 @@
 import type { Priority, QueueEntry } from '../api/types';
 import { clock, day, moment } from '../core/format';
 
-export const LANES: readonly Priority[] = [
+const LANES: readonly Priority[] = [
   'critical',
   'high',
   'medium',

@@ -18,7 +18,7 @@ const TITLES: Readonly<Record<string, string>> = {
   clock: 'Clocks',
 };
 
-export const groupKey = (trigger: Trigger): string => trigger.source ?? trigger.family;
+const groupKey = (trigger: Trigger): string => trigger.source ?? trigger.family;
 
 /** Groups without a rule are left out. */
 export function grouped(triggers: readonly Trigger[]): readonly Group[] {
