@@ -3,13 +3,7 @@
 import type { Priority, QueueEntry } from '../api/types';
 import { clock, day, moment } from '../core/format';
 
-const LANES: readonly Priority[] = [
-  'critical',
-  'high',
-  'medium',
-  'low',
-  'background',
-];
+const LANES: readonly Priority[] = ['critical', 'high', 'medium', 'low', 'background'];
 
 export interface Lane {
   readonly priority: Priority;
