@@ -180,7 +180,7 @@ def test_versions_are_compared_and_rolled_back(page: Page, product: Product) -> 
         ("hooks", "It has no hooks"),
         ("metrics", "Duration"),
         ("logs", "line 1"),
-        ("audit", "agent.registered"),
+        ("audit", "agent registered"),
     ],
 )
 def test_each_part_of_an_agent_has_its_data(
