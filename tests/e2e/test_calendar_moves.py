@@ -34,7 +34,13 @@ __all__ = ["hand", "views"]
 def fleet(product: Product) -> dict[str, str]:
     """Agents that run at ten each day: schedule ids by agent."""
     found = {}
-    for agent in ("grid_all", "grid_day", "grid_week", "grid_touch", "grid_pick"):
+    for agent in (
+        "cal_mv_all",
+        "cal_mv_day",
+        "cal_mv_week",
+        "cal_mv_touch",
+        "cal_mv_pick",
+    ):
         product.register(agent, "/bin/true")
         body = {"agent": agent, "cron": "0 10 * * *", "timezone": "UTC"}
         found[agent] = product.post("schedules/", body)["id"]
@@ -45,8 +51,8 @@ def fleet(product: Product) -> dict[str, str]:
 def test_a_drag_in_the_week_moves_the_runs_that_are_meant(
     views: Desk, product: Product, fleet: dict[str, str], scope: str
 ) -> None:
-    schedule = fleet["grid_all"]
-    root = show(views, "week", date=in_two_days(), q="grid_all")
+    schedule = fleet["cal_mv_all"]
+    root = show(views, "week", date=in_two_days(), q="cal_mv_all")
     bar = item(root, schedule, in_two_days())
     expect(bar).to_be_visible(timeout=LOAD_MS)
     occurrence = bar.get_attribute("data-bar") or ""
@@ -55,8 +61,8 @@ def test_a_drag_in_the_week_moves_the_runs_that_are_meant(
     expect(views.page.locator("[data-verdict=good]")).to_be_visible(timeout=5000)
     views.drop()
     views.decide(scope)
-    expect(views.toast("grid_all moved")).to_be_visible()
-    following = later_starts(product, "grid_all", before)
+    expect(views.toast("cal_mv_all moved")).to_be_visible()
+    following = later_starts(product, "cal_mv_all", before)
     hours = {f"{one:%H:%M}" for one in following}
     assert len(hours) == 1
     assert f"{before:%H:%M}" not in hours
@@ -73,8 +79,8 @@ def later_starts(product: Product, agent: str, after: Any) -> list[Any]:
 def test_a_run_is_moved_a_day_and_turns_the_page_by_keyboard_alone(
     views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
-    schedule, page = fleet["grid_day"], views.page
-    root = show(views, "day", date=in_two_days(), q="grid_day")
+    schedule, page = fleet["cal_mv_day"], views.page
+    root = show(views, "day", date=in_two_days(), q="cal_mv_day")
     bar = item(root, schedule, in_two_days())
     expect(bar).to_be_visible(timeout=LOAD_MS)
     occurrence = bar.get_attribute("data-bar") or ""
@@ -87,7 +93,7 @@ def test_a_run_is_moved_a_day_and_turns_the_page_by_keyboard_alone(
     expect(spoken).to_contain_text("Possible", timeout=5000)
     page.keyboard.press("Enter")
     views.decide("Only this run")
-    expect(views.toast("grid_day moved")).to_be_visible()
+    expect(views.toast("cal_mv_day moved")).to_be_visible()
     moved = starts(product, schedule, occurrence)
     assert seconds_between(before, moved) == 86_400 + 900
 
@@ -95,22 +101,22 @@ def test_a_run_is_moved_a_day_and_turns_the_page_by_keyboard_alone(
 def test_a_place_that_is_barred_refuses_the_drop_and_offers_the_nearest(
     views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
-    root = show(views, "week", date=tomorrow(), q="grid_week")
-    bar = item(root, fleet["grid_week"], tomorrow())
+    root = show(views, "week", date=tomorrow(), q="cal_mv_week")
+    bar = item(root, fleet["cal_mv_week"], tomorrow())
     expect(bar).to_be_visible(timeout=LOAD_MS)
     bar.focus()
     for _ in range(2):  # the day before yesterday's morning, seen from tomorrow
         views.page.keyboard.press("Alt+ArrowLeft")
     expect(views.page.locator("[data-verdict=bad], [data-carrying]")).to_be_visible()
     views.page.keyboard.press("Enter")
-    expect(views.toast("grid_week stays where it was")).to_be_visible(timeout=5000)
+    expect(views.toast("cal_mv_week stays where it was")).to_be_visible(timeout=5000)
 
 
 def test_a_run_is_picked_with_a_click_and_put_with_another(
     views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
-    schedule, page = fleet["grid_pick"], views.page
-    root = show(views, "day", date=in_two_days(), q="grid_pick")
+    schedule, page = fleet["cal_mv_pick"], views.page
+    root = show(views, "day", date=in_two_days(), q="cal_mv_pick")
     bar = item(root, schedule, in_two_days())
     expect(bar).to_be_visible(timeout=LOAD_MS)
     occurrence = bar.get_attribute("data-bar") or ""
@@ -122,7 +128,7 @@ def test_a_run_is_picked_with_a_click_and_put_with_another(
     assert box is not None
     page.mouse.click(box["x"] + 40, box["y"] + 4 * 24)  # two hours below
     views.decide("Only this run")
-    expect(views.toast("grid_pick moved")).to_be_visible()
+    expect(views.toast("cal_mv_pick moved")).to_be_visible()
     moved = starts(product, schedule, occurrence)
     assert abs(seconds_between(before, moved) - 7200) <= 900
 
@@ -130,8 +136,8 @@ def test_a_run_is_picked_with_a_click_and_put_with_another(
 def test_on_a_phone_a_finger_that_rests_on_a_run_carries_it(
     hand: Page, product: Product, fleet: dict[str, str]
 ) -> None:
-    schedule, desk = fleet["grid_touch"], Desk(hand, product)
-    root = show(desk, "day", date=in_two_days(), q="grid_touch")
+    schedule, desk = fleet["cal_mv_touch"], Desk(hand, product)
+    root = show(desk, "day", date=in_two_days(), q="cal_mv_touch")
     bar = item(root, schedule, in_two_days())
     expect(bar).to_be_visible(timeout=LOAD_MS)
     occurrence = bar.get_attribute("data-bar") or ""
@@ -152,7 +158,7 @@ def test_on_a_phone_a_finger_that_rests_on_a_run_carries_it(
     expect(hand.locator("[data-verdict=good]")).to_be_visible(timeout=5000)
     finger("touchEnd")
     desk.decide("Only this run")
-    expect(desk.toast("grid_touch moved")).to_be_visible()
+    expect(desk.toast("cal_mv_touch moved")).to_be_visible()
     moved = starts(product, schedule, occurrence)
     assert seconds_between(before, moved) == 3600
 
@@ -168,14 +174,14 @@ def test_a_view_is_saved_opened_renamed_and_deleted(
     views: Desk, product: Product, fleet: dict[str, str]
 ) -> None:
     page = views.page
-    show(views, "week", q="grid_week", sel="agent:grid_week")
+    show(views, "week", q="cal_mv_week", sel="agent:cal_mv_week")
     dialog = dialog_of(page)
     dialog.get_by_label("Keep what is shown now as").fill("My week")
     dialog.get_by_label("Others see it too").check()
     dialog.get_by_role("button", name="Save", exact=True).click()
     expect(dialog.get_by_role("link", name="My week")).to_be_visible()
     [kept] = product.get("views/?path=/schedule")["items"]
-    assert (kept["name"], kept["query"]) == ("My week", "view=week&q=grid_week")
+    assert (kept["name"], kept["query"]) == ("My week", "view=week&q=cal_mv_week")
     assert kept["shared"] is True
 
     dialog.get_by_role("button", name="Rename My week").click()
@@ -188,7 +194,7 @@ def test_a_view_is_saved_opened_renamed_and_deleted(
     dialog_of(page).get_by_role("link", name="Weeks").click()
     expect(page.locator('[data-view="week"]')).to_be_visible(timeout=LOAD_MS)
     expect(page.get_by_role("searchbox", name="Filter the rows")).to_have_value(
-        "grid_week"
+        "cal_mv_week"
     )
     dialog = dialog_of(page)
     dialog.get_by_role("button", name="Delete Weeks").click()

@@ -283,7 +283,7 @@ def test_on_a_phone_a_run_of_the_list_is_moved_by_touch(
     hand: Page, product: Product, fleet: dict[str, str]
 ) -> None:
     schedule, desk = fleet["cal_phone"], Desk(hand, product)
-    hand.get_by_label("View").select_option("list")
+    hand.get_by_label("View", exact=True).select_option("list")
     root = show(desk, "list", date=in_two_days(), q="cal_phone")
     bar = item(root, schedule, in_two_days())
     expect(bar).to_be_visible(timeout=LOAD_MS)
