@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 NOBODY, DAEMON_USER = 65534, 1
 DEAF = "trap '' TERM; echo up; while :; do sleep 1; done"
 AS_THE_USER = """
-import json, os, sys
+import codecs, json, os, sys
 from dataclasses import asdict
 from pathlib import Path
 from agents.executors import clients, live, recovery, systemd_groups
@@ -34,6 +34,7 @@ from agents.executors.base import Ended, LaunchSpec, Started, Unavailable
 from agents.executors.systemd import SystemdExecutor
 from scheduling.local_executors import systemd_bus
 from tests.waiting import wait_for
+for name in ('unicode_escape', 'idna', 'latin-1'): codecs.lookup(name)  # from root's files
 asked = json.load(sys.stdin)
 os.setgroups([]); os.setresgid(*[asked['uid']] * 3); os.setresuid(*[asked['uid']] * 3)
 executor = SystemdExecutor(Path(asked['node']), bus=asked['bus'])
