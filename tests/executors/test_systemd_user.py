@@ -34,7 +34,7 @@ from agents.executors.base import Ended, LaunchSpec, Started, Unavailable
 from agents.executors.systemd import SystemdExecutor
 from scheduling.local_executors import systemd_bus
 from tests.waiting import wait_for
-for name in ('unicode_escape', 'idna', 'latin-1'): codecs.lookup(name)  # from root's files
+for name in ('unicode_escape', 'idna', 'latin-1'): codecs.lookup(name)
 asked = json.load(sys.stdin)
 os.setgroups([]); os.setresgid(*[asked['uid']] * 3); os.setresuid(*[asked['uid']] * 3)
 executor = SystemdExecutor(Path(asked['node']), bus=asked['bus'])
