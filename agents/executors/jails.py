@@ -261,8 +261,11 @@ def process_1_of(run: Run) -> int:
 
 def program_of(run: Run) -> int:
     """The pid of the run's program as seen from outside, 0 when it is over."""
-    inside = b"%d" % read(run).program
-    for pid in children.below(process_1_of(run)):
+    program, found = read(run).program, children.below(process_1_of(run))
+    if not program:  # process 1 had no time yet to say which: its first child it is
+        return next(iter(found), 0)
+    inside = b"%d" % program
+    for pid in found:
         status = children.read_small(f"/proc/{pid}/status")
         names = status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
         if names and names[-1] == inside:
